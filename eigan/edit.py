@@ -1,0 +1,106 @@
+"""Slider and Edit: codes in, codes out, pure. Edits are sums of moves in sigmas; they add, subtract and scale.
+
+Canonical order: truncate first, then add `amount * sigma * vector` on the layers, unscaled by psi (GANSpace, Härkönen
+et al., NeurIPS 2020, arXiv:2004.02546, with the truncation convention of NVIDIA's mapping networks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from eigan.errors import InvalidCodes
+from eigan.generators.base import Codes
+from eigan.layers import LayerRange
+from eigan.pack import MAX_AMOUNT, Direction, check_number
+
+
+def move(codes: Codes, direction: Direction, amount: float) -> Codes:
+    """Codes (N, L, D) moved `amount` sigmas along `direction`, on its layers only; `codes` is left alone.
+
+    Raises:
+        InvalidCodes: the direction does not fit the codes.
+    """
+    if codes.ndim != 3 or codes.shape[2] != direction.code_dim or codes.shape[1] < direction.layers.stop:
+        raise InvalidCodes(
+            f"direction {direction.name!r} moves layers {direction.layers} of {direction.code_dim} numbers; "
+            f"codes have shape {tuple(codes.shape)}"
+        )
+    moved = codes.clone()
+    moved[:, direction.layers.slice] += amount * direction.sigma * direction.vector.to(codes)
+    return moved
+
+
+def coordinate(codes: Codes, direction: Direction) -> Tensor:
+    """Where codes (N, L, D) lie along `direction`, in sigmas from the origin, averaged over its layers: (N,)."""
+    rows = codes[:, direction.layers.slice]
+    return (rows * direction.vector.to(rows)).sum(dim=2).mean(dim=1) / direction.sigma
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One direction moved by `amount` sigmas. Raises PackFormatError when the amount is not finite or beyond 100."""
+
+    direction: Direction
+    amount: float
+
+    def __post_init__(self) -> None:
+        check_number(self.amount, f"amount of {self.direction.name!r}", -MAX_AMOUNT, MAX_AMOUNT)
+        object.__setattr__(self, "amount", float(self.amount))
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A sum of moves. Order does not matter; the same direction twice is one move by the sum of the amounts."""
+
+    sliders: tuple[Slider, ...] = ()
+
+    def __post_init__(self) -> None:
+        totals: dict[int, tuple[Direction, float]] = {}
+        for slider in self.sliders:
+            direction, amount = totals.get(id(slider.direction), (slider.direction, 0.0))
+            totals[id(slider.direction)] = (direction, amount + slider.amount)
+        object.__setattr__(self, "sliders", tuple(Slider(d, a) for d, a in totals.values()))
+
+    def apply(self, codes: Codes) -> Codes:
+        """Codes (N, L, D) after all moves; `codes` is left alone."""
+        for slider in self.sliders:
+            if slider.amount:
+                codes = move(codes, slider.direction, slider.amount)
+        return codes
+
+    @property
+    def layers(self) -> LayerRange | None:
+        """The smallest range that holds every layer moved; None when nothing moves."""
+        ranges = [slider.direction.layers for slider in self.sliders if slider.amount]
+        if not ranges:
+            return None
+        return LayerRange(min(r.start for r in ranges), max(r.stop for r in ranges))
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Direction name -> sigmas."""
+        return {slider.direction.name: slider.amount for slider in self.sliders}
+
+    def __iter__(self) -> Iterator[Slider]:
+        return iter(self.sliders)
+
+    def __add__(self, other: Edit | Direction) -> Edit:
+        return Edit(self.sliders + _as_edit(other).sliders)
+
+    def __sub__(self, other: Edit | Direction) -> Edit:
+        return self + -1.0 * _as_edit(other)
+
+    def __mul__(self, factor: float) -> Edit:
+        return Edit(tuple(Slider(s.direction, s.amount * factor) for s in self.sliders))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Edit:
+        return self * -1.0
+
+
+def _as_edit(other: Edit | Direction) -> Edit:
+    return other if isinstance(other, Edit) else other * 1.0

@@ -1,0 +1,308 @@
+"""Pack format: the only reader and writer of pack bytes. A pack is a folder of safetensors, JSON and pictures.
+
+config.json             the manifest (name chosen so that the Hub counts downloads); sha256 of every other file
+directions.safetensors  "0", "1", ...: float32 vectors, (D,) or (layers, D), in the manifest's order
+presets.json            composed edits: name -> {direction: sigmas}
+previews/*.webp|png     pictures for cards and the app; optional
+README.md CHANGELOG.md metrics.json    for people; optional
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import eigan
+from eigan.errors import PackFormatError
+from eigan.layers import LayerRange
+from eigan.pack import MAX_DIRECTIONS, MAX_NAME, MAX_TEXT, Direction, DirectionPack, MadeFor, Preset
+from eigan.strict_json import StrictModel, dump_json, parse_model
+
+FORMAT = "eigan-directions"
+FORMAT_VERSION = 1
+"""To change the format: (1) add the new version's reader beside the old one, never instead; (2) raise this number;
+(3) freeze a pack of the old version under tests/data/packs/v<old> and never touch it; (4) say in CHANGELOG.md what
+changed and what an old eigan says when it meets the new number. A field that only adds information is optional here
+and needs no new version."""
+
+MANIFEST = "config.json"
+VECTORS = "directions.safetensors"
+PRESETS = "presets.json"
+MAX_MANIFEST_BYTES = 4 * 2**20
+MAX_VECTOR_BYTES = 512 * 2**20
+MAX_FILE_BYTES = 16 * 2**20
+MAX_FILES = 2000
+EXTRA_FILE = re.compile(r"README\.md|CHANGELOG\.md|metrics\.json|previews/[a-z0-9][a-z0-9_-]{0,99}\.(?:webp|png)")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+
+
+class FileEntry(StrictModel):
+    sha256: Hex
+    size: Annotated[int, Field(ge=0, le=MAX_VECTOR_BYTES)]
+
+
+class DirectionEntry(StrictModel):
+    name: Name
+    sigma: float
+    layers: tuple[int, int]  # half-open
+    range: tuple[float, float]  # sigmas
+    poles: tuple[Name, Name] = ("", "")
+    description: Text = ""
+    metrics: Annotated[dict[Name, float], Field(max_length=64)] = Field(default_factory=dict)
+
+
+class GeneratorEntry(StrictModel):
+    architecture: Name
+    fingerprint: Hex
+    resolution: int
+    num_layers: int
+    code_dim: int
+    code_space: Literal["w", "z"] = "w"
+    source: Annotated[str, Field(max_length=500)] = ""
+    revision: Name = ""
+
+
+class Manifest(StrictModel):
+    format: Literal["eigan-directions"]
+    format_version: int
+    eigan_version: Name
+    name: Name
+    version: Name = ""
+    description: Text = ""
+    license: Name = ""
+    generator: GeneratorEntry
+    method: dict[str, Any]
+    directions: Annotated[list[DirectionEntry], Field(min_length=1, max_length=MAX_DIRECTIONS)]
+    files: Annotated[dict[str, FileEntry], Field(max_length=MAX_FILES)]
+
+
+class PresetEntry(StrictModel):
+    name: Name
+    amounts: Annotated[dict[Name, float], Field(max_length=MAX_DIRECTIONS)]
+    description: Text = ""
+
+
+class PresetFile(StrictModel):
+    presets: list[PresetEntry]
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether `folder` looks like a direction pack (its manifest says so); nothing is checked yet."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
+        return False
+    try:
+        value = json.loads(manifest.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("format") == FORMAT
+
+
+def read_pack(folder: Path) -> DirectionPack:
+    """The pack in `folder`, every file checked against the manifest.
+
+    Raises:
+        PackFormatError: something is missing, malformed, damaged, out of range or would leave the folder.
+    """
+    manifest = read_manifest(folder)
+    contents = _read_listed(folder, manifest, (VECTORS, PRESETS))
+    try:
+        tensors = load(contents[VECTORS])
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise PackFormatError(f"{VECTORS} cannot be read: {error}") from None
+    presets = parse_model(PresetFile, contents[PRESETS], PRESETS, MAX_FILE_BYTES).presets if PRESETS in contents else []
+    entry = manifest.generator
+    return DirectionPack(
+        name=manifest.name,
+        made_for=MadeFor(**entry.model_dump()),
+        directions=tuple(_direction(i, e, tensors) for i, e in enumerate(manifest.directions)),
+        method=manifest.method,
+        presets=tuple(Preset(p.name, p.amounts, p.description) for p in presets),
+        description=manifest.description,
+        license=manifest.license,
+        version=manifest.version,
+        source=str(folder),
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The checked manifest of `folder`. Raises PackFormatError."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise PackFormatError(
+            f"{folder} holds no {MANIFEST}; a direction pack is a folder with {MANIFEST} and {VECTORS}"
+        )
+    data = _read_bounded(path, MAX_MANIFEST_BYTES)
+    if re.search(rb'"format"\s*:\s*"eigan-generator"', data):
+        raise PackFormatError(f"{folder.name} holds a generator, not a direction pack; load it as a generator")
+    version = _peek_version(data)
+    if version > FORMAT_VERSION:
+        raise PackFormatError(
+            f"{folder.name} is written in pack format {version}; this eigan ({eigan.__version__}) reads up to "
+            f"{FORMAT_VERSION}. Upgrade eigan."
+        )
+    manifest = parse_model(Manifest, data, MANIFEST, MAX_MANIFEST_BYTES)
+    for name in manifest.files:
+        check_file_name(name)
+    if VECTORS not in manifest.files:
+        raise PackFormatError(f"{MANIFEST} lists no {VECTORS}; the pack has no vectors")
+    return manifest
+
+
+def read_extras(folder: Path) -> dict[str, bytes]:
+    """Pictures and texts that go with the pack in `folder`, checked against the manifest: file name -> bytes."""
+    manifest = read_manifest(folder)
+    names = tuple(n for n in manifest.files if n not in (VECTORS, PRESETS))
+    return _read_listed(folder, manifest, names)
+
+
+def check_file_name(name: str) -> None:
+    """Raise PackFormatError unless `name` is one a pack may hold; nothing else ever becomes a path."""
+    if name not in (VECTORS, PRESETS) and not EXTRA_FILE.fullmatch(name):
+        raise PackFormatError(f"{MANIFEST} lists the file {name[:100]!r}; packs hold no file of that name")
+
+
+def save_pack(pack: DirectionPack, folder: Path, extras: Mapping[str, bytes] | None = None) -> None:
+    """Write `pack` and `extras` (file name -> bytes) as `folder`: complete, or not at all. An old pack is replaced.
+
+    Raises:
+        PackFormatError: `folder` holds something that is not a pack, or an extra has a name packs do not have.
+        OSError: the disk is full or not writable; `folder` is as it was.
+    """
+    files = pack_files(pack, extras or {})
+    write_folder(folder, files, replaceable=is_pack)
+
+
+def pack_files(pack: DirectionPack, extras: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every file of the pack as bytes; the same pack gives the same bytes."""
+    files = {VECTORS: save({str(i): d.vector for i, d in enumerate(pack.directions)})}
+    entries = [PresetEntry(name=p.name, amounts=dict(p.amounts), description=p.description) for p in pack.presets]
+    files[PRESETS] = dump_json(PresetFile(presets=entries).model_dump())
+    for name, data in extras.items():
+        check_file_name(name)
+        if len(data) > MAX_FILE_BYTES:
+            raise PackFormatError(f"{name} has {len(data):,} bytes; at most {MAX_FILE_BYTES:,}")
+        files[name] = data
+    manifest = _manifest(pack, files)
+    return {MANIFEST: dump_json(manifest.model_dump()), **files}
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, replaceable: Any) -> None:
+    """Write `files` beside `folder` and swap them in: a crash or full disk leaves `folder` as it was.
+
+    `replaceable(folder)` says whether an existing non-empty folder is ours to replace.
+    """
+    folder = folder.absolute()
+    if folder.exists() and not folder.is_dir():
+        raise PackFormatError(f"{folder} is a file; give a folder to write to")
+    if folder.is_dir() and any(folder.iterdir()) and not replaceable(folder):
+        raise PackFormatError(f"{folder} holds other files; give an empty or new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        fresh, old = staging / "fresh", staging / "old"
+        for name, data in files.items():
+            target = fresh / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        if folder.exists():
+            folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _manifest(pack: DirectionPack, files: Mapping[str, bytes]) -> Manifest:
+    return Manifest(
+        format="eigan-directions",
+        format_version=FORMAT_VERSION,
+        eigan_version=eigan.__version__,
+        name=pack.name,
+        version=pack.version,
+        description=pack.description,
+        license=pack.license,
+        generator=GeneratorEntry(**vars(pack.made_for)),
+        method=dict(pack.method),
+        directions=[
+            DirectionEntry(
+                name=d.name,
+                sigma=d.sigma,
+                layers=(d.layers.start, d.layers.stop),
+                range=d.amount_range,
+                poles=d.poles,
+                description=d.description,
+                metrics=dict(d.metrics),
+            )
+            for d in pack.directions
+        ],
+        files={n: FileEntry(sha256=hashlib.sha256(b).hexdigest(), size=len(b)) for n, b in sorted(files.items())},
+    )
+
+
+def _direction(index: int, entry: DirectionEntry, tensors: Mapping[str, Tensor]) -> Direction:
+    vector = tensors.get(str(index))
+    if vector is None:
+        raise PackFormatError(f"{VECTORS} has no vector {index} for direction {entry.name!r}")
+    if not vector.is_floating_point():
+        raise PackFormatError(f"vector of {entry.name!r} is {vector.dtype}; wanted float32")
+    return Direction(
+        name=entry.name,
+        vector=vector,
+        sigma=entry.sigma,
+        layers=LayerRange(*entry.layers),
+        amount_range=entry.range,
+        poles=entry.poles,
+        description=entry.description,
+        metrics=entry.metrics,
+    )
+
+
+def _peek_version(data: bytes) -> int:
+    """The format version a manifest claims, 0 when it is not readable that far (the full check then says why)."""
+    match = re.search(rb'"format_version"\s*:\s*(\d{1,6})\b', data)
+    return int(match[1]) if match else 0
+
+
+def _read_listed(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> dict[str, bytes]:
+    contents = {}
+    for name in names:
+        if name not in manifest.files:
+            continue
+        entry = manifest.files[name]
+        data = _read_bounded(folder / name, MAX_VECTOR_BYTES if name == VECTORS else MAX_FILE_BYTES)
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise PackFormatError(f"{name} in {folder.name} is not the file that {MANIFEST} lists; download it again")
+        contents[name] = data
+    return contents
+
+
+def _read_bounded(path: Path, max_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise PackFormatError(f"{path.name} has {size:,} bytes; at most {max_bytes:,} are read")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PackFormatError(f"{path.name} is missing from {path.parent}") from None
+    except OSError as error:
+        raise PackFormatError(f"{path.name} cannot be read: {error}") from None

@@ -1,0 +1,206 @@
+"""The generator contract: a mapping from latents to codes, and a synthesis that folds over stages.
+
+A stage says which rows of the codes it reads, so synthesis can stop at a stage (features) or start at one (a slider
+that touches late layers re-computes only the stages from there on).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from eigan.errors import CheckpointError, InvalidCodes, UnknownName, list_names
+from eigan.layers import LayerRange
+
+Codes = Tensor  # (N, L, D): one row of D numbers for each of the L layers
+NoiseMode = Literal["const", "none"]
+NOISE_MODES: tuple[NoiseMode, ...] = ("const", "none")
+
+
+@dataclass(frozen=True)
+class State:
+    """What flows between stages: feature maps, and the image gathered so far (skip architectures)."""
+
+    features: Tensor  # (N, C, H, W)
+    image: Tensor | None  # (N, img_channels, H, W)
+    noise_mode: NoiseMode
+
+
+class Stage(ABC):
+    """One step of synthesis. `layers` are the rows of the codes that it reads, half-open."""
+
+    name: str
+    layers: LayerRange
+
+    @abstractmethod
+    def __call__(self, state: State, codes: Codes) -> State:
+        """The state after this stage; the state given is not changed."""
+
+
+class Generator(nn.Module, ABC):
+    """A pretrained generator: `mapping` makes codes, `synthesis` folds the stages over them."""
+
+    architecture: ClassVar[str]
+    published_prefixes: ClassVar[Mapping[str, str]] = {}  # our module prefixes -> the field's names, in files
+
+    z_dim: int
+    c_dim: int
+    num_layers: int
+    code_dim: int
+    resolution: int
+    code_space: Literal["z", "w"]
+    source: str = ""  # where it was loaded from, as the user wrote it
+    revision: str = ""  # commit of the Hub repository it came from, if any
+
+    @property
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """Stages in order; their fold is `synthesis`."""
+
+    @abstractmethod
+    def initial_state(self, codes: Codes, noise_mode: NoiseMode) -> State:
+        """The state before the first stage."""
+
+    @abstractmethod
+    def mapping(
+        self, z: Tensor, c: Tensor | None = None, *, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> Codes:
+        """Codes (N, L, D) of latents z (N, z_dim); truncation moves the first `truncation_cutoff` rows to the mean."""
+
+    @abstractmethod
+    def style_weights(self, layers: LayerRange | None = None) -> Tensor:
+        """(D, M): what SeFa factorises, the affine weights of `layers` side by side."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """JSON-ready description from which, with the weights, the same generator is built again."""
+
+    def describe(self) -> str:
+        """One line for people: architecture, size and codes."""
+        return f"{self.architecture} {self.resolution}px ({self.num_layers} layers of {self.code_dim})"
+
+    def synthesis(self, codes: Codes, *, noise_mode: NoiseMode = "const") -> Tensor:
+        """Images (N, img_channels, H, W), float32, nominally in [-1, 1] and not clipped.
+
+        Raises:
+            InvalidCodes: codes are not (N, num_layers, code_dim), or the noise mode is unknown.
+        """
+        self.check_codes(codes)
+        state = self.initial_state(codes, noise_mode)
+        for stage in self.stages:
+            state = stage(state, codes)
+        return self.image_of(state)
+
+    def image_of(self, state: State) -> Tensor:
+        """The finished image of the last stage's state."""
+        if state.image is None:
+            raise CheckpointError(f"{self.describe()} ended without an image: its weights have no toRGB layer")
+        return state.image.float()
+
+    def features(self, codes: Codes, stage_name: str, *, noise_mode: NoiseMode = "const") -> Tensor:
+        """Feature maps (N, C, H, W) after the named stage; later stages are not computed."""
+        self.check_codes(codes)
+        names = [stage.name for stage in self.stages]
+        if stage_name not in names:
+            raise UnknownName(f"unknown stage {stage_name!r}; known: {list_names(names)}")
+        state = self.initial_state(codes, noise_mode)
+        for stage in self.stages[: names.index(stage_name) + 1]:
+            state = stage(state, codes)
+        return state.features
+
+    def check_codes(self, codes: Codes) -> None:
+        """Raise InvalidCodes unless codes are (N, num_layers, code_dim)."""
+        if codes.ndim != 3 or codes.shape[1:] != (self.num_layers, self.code_dim):
+            raise InvalidCodes(
+                f"codes have shape {tuple(codes.shape)}; "
+                f"{self.describe()} wants (N, {self.num_layers}, {self.code_dim})"
+            )
+
+    def check_noise_mode(self, noise_mode: str) -> None:
+        if noise_mode not in NOISE_MODES:
+            raise InvalidCodes(f"unknown noise mode {noise_mode!r}; known: {', '.join(NOISE_MODES)}")
+
+    def class_codes(self, c: Tensor | int | None, count: int) -> Tensor | None:
+        """Class vectors (count, c_dim) from an index, one-hot or soft labels; None for unconditional generators.
+
+        Raises:
+            InvalidCodes: a class is needed and missing, given and not needed, or of the wrong width.
+        """
+        if not self.c_dim:
+            if c is not None:
+                raise InvalidCodes(f"{self.describe()} has no classes; leave the class out")
+            return None
+        if c is None:
+            raise InvalidCodes(f"{self.describe()} has {self.c_dim} classes; say which (0 to {self.c_dim - 1})")
+        if isinstance(c, int):
+            if not 0 <= c < self.c_dim:
+                raise InvalidCodes(f"class {c} is out of range; this generator has classes 0 to {self.c_dim - 1}")
+            c = torch.nn.functional.one_hot(torch.tensor(c), self.c_dim).float().expand(count, -1)
+        if c.shape != (count, self.c_dim):
+            raise InvalidCodes(f"class labels have shape {tuple(c.shape)}; wanted ({count}, {self.c_dim})")
+        return c.to(self.device, torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every parameter and buffer under its published name (not copies)."""
+        return {self._published(name): tensor for name, tensor in self.state_dict().items()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take every weight from `weights` (published names; shapes must match, nothing missing, nothing left over).
+
+        Raises:
+            CheckpointError: naming what is missing, unexpected, of another shape or not finite.
+        """
+        own = self.weights()
+        missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+        if missing or unexpected:
+            found = [f"missing {list_names(missing, 6)}"] * bool(missing)
+            found += [f"unexpected {list_names(unexpected, 6)}"] * bool(unexpected)
+            raise CheckpointError(f"weights do not fit {self.describe()}: {'; '.join(found)}")
+        for name, tensor in own.items():
+            given = weights[name]
+            if given.shape != tensor.shape or not given.is_floating_point():
+                raise CheckpointError(
+                    f"{name} is {given.dtype} {tuple(given.shape)}; {self.describe()} wants {tuple(tensor.shape)}"
+                )
+            if not torch.isfinite(given).all():
+                raise CheckpointError(f"{name} holds NaN or infinite values; the checkpoint is damaged")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(weights[name])
+
+    def _published(self, name: str) -> str:
+        for ours, theirs in self.published_prefixes.items():
+            if name.startswith(ours):
+                return theirs + name.removeprefix(ours)
+        return name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over architecture, names, shapes and half-precision values of the weights.
+
+        Half precision makes the fp32 weights and their fp16 conversion one generator: directions fit both. The
+        container, the file name and the precision of the file do not matter.
+        """
+        digest = hashlib.sha256(self.architecture.encode())
+        for name, tensor in sorted(self.weights().items()):
+            values = tensor.detach().to("cpu", torch.float16).contiguous()
+            digest.update(f"\0{name}{tuple(values.shape)}".encode())
+            digest.update(values.numpy().astype("<f2").tobytes())
+        return digest.hexdigest()
+
+
+def iterate_batches(total: int, batch_size: int) -> Iterator[slice]:
+    """Slices that cover range(total) in steps of at most `batch_size`."""
+    for start in range(0, total, batch_size):
+        yield slice(start, min(start + batch_size, total))

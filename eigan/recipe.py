@@ -1,0 +1,162 @@
+"""PictureRecipe: what made a picture. JSON, PNG metadata and share link, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote, urlencode
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+from pydantic import Field
+
+from eigan.errors import PackFormatError
+from eigan.latents import MAX_SEED
+from eigan.pack import MAX_AMOUNT, MAX_NAME, check_number, check_text
+from eigan.strict_json import StrictModel, dump_json, parse_model
+
+PNG_KEY = "eigan"
+MAX_RECIPE_BYTES = 256 * 1024
+MAX_PNG_BYTES = 64 * 2**20
+MAX_SOURCE = 500
+MAX_MOVES = 512
+
+
+@dataclass(frozen=True)
+class PictureRecipe:
+    """Everything a picture depends on. amounts: direction name -> sigmas; class_index None for no class.
+
+    Raises:
+        PackFormatError: a value out of range, or text that is too long or not printable.
+    """
+
+    pack: str
+    seed: int
+    truncation_psi: float = 1.0
+    class_index: int | None = None
+    amounts: Mapping[str, float] = field(default_factory=dict)
+    generator: str = ""
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        check_text(self.pack, "pack", MAX_SOURCE, allow_empty=True)
+        check_text(self.generator, "generator", MAX_SOURCE, allow_empty=True)
+        check_text(self.fingerprint, "fingerprint", 64, allow_empty=True)
+        _check_whole(self.seed, "seed", MAX_SEED)
+        if self.class_index is not None:
+            _check_whole(self.class_index, "class", 10**6)
+        psi = check_number(self.truncation_psi, "truncation psi", -5.0, 5.0)
+        if len(self.amounts) > MAX_MOVES:
+            raise PackFormatError(f"the recipe moves {len(self.amounts)} directions; at most {MAX_MOVES}")
+        amounts = {}
+        for name, amount in self.amounts.items():
+            check_text(name, "direction name", MAX_NAME)
+            amounts[name] = check_number(amount, f"amount of {name!r}", -MAX_AMOUNT, MAX_AMOUNT)
+        object.__setattr__(self, "truncation_psi", psi)
+        object.__setattr__(self, "amounts", {n: a for n, a in amounts.items() if a})
+
+    def to_json(self) -> str:
+        """One JSON object, the same recipe always the same text."""
+        entry = _RecipeEntry(
+            eigan_recipe=1,
+            generator=self.generator,
+            fingerprint=self.fingerprint,
+            pack=self.pack,
+            seed=self.seed,
+            truncation_psi=self.truncation_psi,
+            class_index=self.class_index,
+            amounts=dict(self.amounts),
+        )
+        return dump_json(entry.model_dump()).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> PictureRecipe:
+        """The recipe that `text` holds. Raises PackFormatError."""
+        data = text.encode() if isinstance(text, str) else text
+        values = parse_model(_RecipeEntry, data, "the recipe", MAX_RECIPE_BYTES).model_dump()
+        values.pop("eigan_recipe")
+        return cls(**values)
+
+    def to_query(self) -> str:
+        """The query string of a share link: pack=...&seed=...&psi=...&edit=name:amount,..."""
+        values = {"pack": self.pack, "seed": str(self.seed), "psi": f"{self.truncation_psi:g}"}
+        if self.class_index is not None:
+            values["class"] = str(self.class_index)
+        if self.amounts:
+            # names are quoted on their own first, so that their commas and colons survive the split
+            values["edit"] = ",".join(f"{quote(name, safe='')}:{amount!r}" for name, amount in self.amounts.items())
+        return urlencode(values, safe=":,/@", quote_via=quote)
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> PictureRecipe:
+        """The recipe of a share link's query (already split into decoded values). Raises PackFormatError."""
+        text = query.get("edit", "")
+        if len(text) > MAX_RECIPE_BYTES:
+            raise PackFormatError("the link's edit is too long")
+        moves = [move.rpartition(":") for move in text.split(",") if move]
+        return cls(
+            pack=query.get("pack", ""),
+            seed=_read_int(query.get("seed", "0"), "seed"),
+            truncation_psi=_read_float(query.get("psi", "1"), "psi"),
+            class_index=_read_int(query["class"], "class") if "class" in query else None,
+            amounts={unquote(name): _read_float(amount, f"amount of {unquote(name)!r}") for name, _, amount in moves},
+        )
+
+
+def write_png(image: Image.Image, recipe: PictureRecipe, target: Path | BytesIO) -> None:
+    """`image` as PNG with the recipe in its metadata (iTXt chunk "eigan")."""
+    info = PngInfo()
+    info.add_itxt(PNG_KEY, recipe.to_json())
+    image.save(target, format="PNG", pnginfo=info)
+
+
+def read_png(path: Path) -> PictureRecipe:
+    """The recipe inside a PNG that `write_png` wrote; the pixels are not decoded.
+
+    Raises:
+        PackFormatError: not a PNG, too large, or it carries no recipe.
+    """
+    try:
+        if path.stat().st_size > MAX_PNG_BYTES:
+            raise PackFormatError(f"{path.name} is larger than {MAX_PNG_BYTES // 2**20} MB")
+        with Image.open(path, formats=["PNG"]) as image:
+            text = image.text.get(PNG_KEY) if isinstance(image, PngImageFile) else None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        if isinstance(error, PackFormatError):
+            raise
+        raise PackFormatError(f"{path.name} is not a readable PNG: {error}") from None
+    if text is None:
+        raise PackFormatError(f"{path.name} carries no recipe; only pictures downloaded from eigan do")
+    return PictureRecipe.from_json(str(text))
+
+
+class _RecipeEntry(StrictModel):
+    eigan_recipe: Literal[1]
+    generator: Annotated[str, Field(max_length=MAX_SOURCE)]
+    fingerprint: Annotated[str, Field(max_length=64)]
+    pack: Annotated[str, Field(max_length=MAX_SOURCE)]
+    seed: int
+    truncation_psi: float
+    class_index: int | None
+    amounts: Annotated[dict[str, float], Field(max_length=MAX_MOVES)]
+
+
+def _check_whole(value: object, noun: str, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
+        raise PackFormatError(f"{noun} is {value!r}; wanted a whole number from 0 to {high}")
+
+
+def _read_int(text: str, noun: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise PackFormatError(f"{noun} is {text[:40]!r}; wanted a whole number")
+    return int(text)
+
+
+def _read_float(text: str, noun: str) -> float:
+    try:
+        return check_number(float(text[:40]), noun, -1e6, 1e6)
+    except ValueError:
+        raise PackFormatError(f"{noun} is {text[:40]!r}; wanted a number") from None

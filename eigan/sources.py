@@ -1,0 +1,147 @@
+"""Where generators and packs come from: a bundled name, a path, or a Hub id "org/name[@revision]"."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eigan.errors import HubError, PackMismatch, UnknownName, list_names
+from eigan.format import MANIFEST, MAX_FILE_BYTES, MAX_VECTOR_BYTES, PRESETS, VECTORS, is_pack, read_pack
+from eigan.generators.base import Generator
+from eigan.pack import DirectionPack, MadeFor
+
+if TYPE_CHECKING:
+    import torch
+
+BUNDLE_ENV = "EIGAN_DIRECTIONS"
+PACK_FILES = (MANIFEST, VECTORS, PRESETS)
+MAX_PACK_DOWNLOAD = MAX_VECTOR_BYTES + 2 * MAX_FILE_BYTES
+
+
+def bundle_root() -> Path:
+    """The folder of bundled generators and packs: $EIGAN_DIRECTIONS, the installed copy, or the clone's directions/."""
+    if chosen := os.environ.get(BUNDLE_ENV):
+        return Path(chosen)
+    here = Path(__file__).parent
+    installed = here / "bundled"
+    return installed if installed.is_dir() else here.parent / "directions"
+
+
+def bundled_packs() -> list[str]:
+    """Names of the bundled direction packs, the one to show first first."""
+    return sorted((p.name for p in _bundles() if is_pack(p)), key=lambda name: (_rank(name), name))
+
+
+def bundled_generators() -> list[str]:
+    """Names of the bundled generators."""
+    return sorted(p.name for p in _bundles() if _stated_fingerprint(p))
+
+
+def bundled_path(name: str) -> Path | None:
+    """The folder of the bundled generator or pack called `name`; None when there is none."""
+    return next((p for p in _bundles() if p.name == name), None)
+
+
+def load_pack(source: str | Path, *, token: str | bool | None = None, offline: bool = False) -> DirectionPack:
+    """The pack that `source` names: a bundled name, a folder, or "org/name[@revision]" on the Hub.
+
+    Raises:
+        PackFormatError: damaged or malformed. HubError: the Hub cannot give it. UnknownName: none of the three.
+    """
+    from eigan import hub
+
+    text = str(source)
+    if bundled := bundled_path(text):
+        return replace(read_pack(bundled), source=text)
+    if Path(source).is_dir():
+        return replace(read_pack(Path(source)), source=text)
+    ref = hub.parse_ref(text)
+    if ref is None or ref.filename:
+        known = list_names(bundled_packs())
+        raise UnknownName(f"no pack {text!r}: not bundled ({known}), not a folder, not a Hub id like org/name@v1.0.0")
+    folder = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline)
+    if not (folder.path / VECTORS).is_file():
+        raise HubError(
+            f"{text} is on the Hub but holds no direction pack ({MANIFEST} and {VECTORS}); is it a generator?"
+        )
+    return replace(read_pack(folder.path), source=text, revision=folder.commit)
+
+
+def load_generator(
+    source: str | Path, *, device: str | torch.device = "cpu", token: str | bool | None = None, offline: bool = False
+) -> Generator:
+    """The generator that `source` names: a bundled name, a file or folder, or "org/name[@revision][:file]".
+
+    Raises:
+        CheckpointError: unreadable, unsafe, unknown or damaged. HubError: the Hub cannot give it.
+    """
+    from eigan.checkpoint import Checkpoint
+
+    return Checkpoint.open(source, token=token, offline=offline).build().to(device)
+
+
+def generator_for(
+    pack: DirectionPack,
+    *,
+    device: str | torch.device = "cpu",
+    token: str | bool | None = None,
+    offline: bool = False,
+    allow_paths: bool = True,
+) -> Generator:
+    """The generator `pack` was made for: a bundled one with its fingerprint, else the source the pack names.
+
+    allow_paths=False refuses to follow a local path written in the pack (a stranger wrote it).
+
+    Raises:
+        PackMismatch: the source now holds other weights, or names a path that may not be followed.
+    """
+    made_for = pack.made_for
+    for bundle in _bundles():
+        if _stated_fingerprint(bundle) == made_for.fingerprint:
+            generator = load_generator(bundle.name, device=device)
+            pack.check_fits(generator)
+            return generator
+    source = _followable_source(made_for, allow_paths)
+    if source is None:
+        raise PackMismatch(
+            f"pack {pack.name!r} was made for {made_for}, which cannot be fetched from there. "
+            "Open the generator yourself (a file, folder or Hub id) and load the pack on it."
+        )
+    generator = load_generator(source, device=device, token=token, offline=offline)
+    pack.check_fits(generator)
+    return generator
+
+
+def _followable_source(made_for: MadeFor, allow_paths: bool) -> str | None:
+    from eigan import hub
+
+    ref = hub.parse_ref(made_for.source)
+    if ref is not None and not Path(made_for.source).exists():
+        pinned = replace(ref, revision=made_for.revision) if made_for.revision else ref
+        return str(pinned)
+    return made_for.source if allow_paths and made_for.source and Path(made_for.source).exists() else None
+
+
+def _bundles() -> list[Path]:
+    root = bundle_root()
+    return sorted(p for p in root.iterdir() if (p / MANIFEST).is_file()) if root.is_dir() else []
+
+
+def _rank(name: str) -> int:
+    """Packs named by people come before raw components of a method."""
+    return int(name.rsplit("-", 1)[-1] in ("pca", "sefa", "ica", "latentclr"))
+
+
+def _stated_fingerprint(folder: Path) -> str | None:
+    """The fingerprint in a bundled generator's config.json; None for anything else."""
+    try:
+        config = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict) or config.get("format") != "eigan-generator":
+        return None
+    stated = config.get("fingerprint")
+    return stated if isinstance(stated, str) else None

@@ -1,0 +1,38 @@
+"""The hub-export command: fit directions of a generator, card them, publish them as versions on the Hub."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from hub_export.cli_fit import fit
+from hub_export.cli_publish import card, publish
+from rich.console import Console
+
+from eigan.errors import EiganError, FitInterrupted
+
+INTERRUPTED = 130  # the shell's exit status for Ctrl-C
+
+app = typer.Typer(
+    name="hub-export",
+    help="Fit interpretable directions of a GAN and publish them as versioned Hub artifacts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(fit)
+app.command()(card)
+app.command()(publish)
+
+
+def main() -> None:
+    """Run the command line; every foreseen failure is one sentence on stderr, never a traceback."""
+    console = Console(stderr=True)
+    try:
+        app()
+    except (FitInterrupted, KeyboardInterrupt) as stopped:
+        console.print(str(stopped) or "stopped", style="yellow", markup=False, highlight=False)
+        sys.exit(INTERRUPTED)
+    except (EiganError, OSError) as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
