@@ -1,3 +1,58 @@
 """eigan: sliders for GANs. The public names."""
 
 __version__ = "0.1.0"
+
+from eigan.checkpoint import Checkpoint
+from eigan.edit import Edit, Slider
+from eigan.errors import (
+    CheckpointError,
+    EiganError,
+    HubError,
+    InvalidCodes,
+    PackFormatError,
+    PackMismatch,
+    UnknownArchitecture,
+    UnknownName,
+    UnsafeCheckpoint,
+)
+from eigan.generators import ARCHITECTURES
+from eigan.generators.base import Generator
+from eigan.latents import seeded_z
+from eigan.layers import LayerRange
+from eigan.pack import Direction, DirectionPack, Preset
+from eigan.recipe import PictureRecipe, read_png, write_png
+from eigan.render import Renderer, grid, strip
+from eigan.sources import bundled_generators, bundled_packs, generator_for, load_generator, load_pack
+
+__all__ = [
+    "ARCHITECTURES",
+    "Checkpoint",
+    "CheckpointError",
+    "Direction",
+    "DirectionPack",
+    "Edit",
+    "EiganError",
+    "Generator",
+    "HubError",
+    "InvalidCodes",
+    "LayerRange",
+    "PackFormatError",
+    "PackMismatch",
+    "PictureRecipe",
+    "Preset",
+    "Renderer",
+    "Slider",
+    "UnknownArchitecture",
+    "UnknownName",
+    "UnsafeCheckpoint",
+    "bundled_generators",
+    "bundled_packs",
+    "generator_for",
+    "grid",
+    "load_generator",
+    "load_pack",
+    "read_png",
+    "seeded_z",
+    "strip",
+    "write_png",
+]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 
 import typer
-from hub_export.cli_fit import fit
-from hub_export.cli_publish import card, publish
 from rich.console import Console
 
 from eigan.errors import EiganError, FitInterrupted
+from hub_export.cli_convert import convert
+from hub_export.cli_fit import fit
+from hub_export.cli_name import name
+from hub_export.cli_publish import card, publish
 
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C
 
@@ -21,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(fit)
+app.command()(name)
+app.command()(convert)
 app.command()(card)
 app.command()(publish)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -81,6 +82,22 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """JSON-ready description from which, with the weights, the same generator is built again."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Generator:
+        """An uninitialised generator from `config()`'s JSON. Raises CheckpointError on anything malformed."""
+        raise NotImplementedError(f"{cls.__name__} cannot be built from a config")
+
+    @classmethod
+    def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
+        """`config()` of published weights, None when they belong to another family.
+
+        hints: what the file says that shapes do not, by dotted attribute path; may be missing, may be wrong.
+
+        Raises:
+            CheckpointError: weights of this family that are incomplete or absurd; nothing was allocated.
+        """
+        return None
 
     def describe(self) -> str:
         """One line for people: architecture, size and codes."""
@@ -155,8 +172,11 @@ class Generator(nn.Module, ABC):
         """Every parameter and buffer under its published name (not copies)."""
         return {self._published(name): tensor for name, tensor in self.state_dict().items()}
 
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor], *, assign: bool = False) -> None:
         """Take every weight from `weights` (published names; shapes must match, nothing missing, nothing left over).
+
+        assign: use the tensors themselves, frozen, in place of copying their values; the way to fill a generator that
+        was made on the meta device.
 
         Raises:
             CheckpointError: naming what is missing, unexpected, of another shape or not finite.
@@ -173,8 +193,14 @@ class Generator(nn.Module, ABC):
                 raise CheckpointError(
                     f"{name} is {given.dtype} {tuple(given.shape)}; {self.describe()} wants {tuple(tensor.shape)}"
                 )
-            if not torch.isfinite(given).all():
+            if not is_finite(given):
                 raise CheckpointError(f"{name} holds NaN or infinite values; the checkpoint is damaged")
+        self.__dict__.pop("fingerprint", None)
+        if assign:
+            self.requires_grad_(False)
+            named = {name: weights[self._published(name)] for name in self.state_dict()}
+            self.load_state_dict(named, strict=True, assign=True)
+            return
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(weights[name])
@@ -198,6 +224,13 @@ class Generator(nn.Module, ABC):
             digest.update(f"\0{name}{tuple(values.shape)}".encode())
             digest.update(values.numpy().astype("<f2").tobytes())
         return digest.hexdigest()
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether every value is finite. A finite sum proves it; NumPy's needs no thread pool to wake up."""
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(tensor.detach().to("cpu", torch.float32).numpy(), axis=None)
+    return bool(np.isfinite(total)) or bool(tensor.isfinite().all())
 
 
 def iterate_batches(total: int, batch_size: int) -> Iterator[slice]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eigan.errors import CheckpointError, InvalidCodes
+from eigan.errors import InvalidCodes
 from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State
 from eigan.generators.layers import (
     EPSILON,
@@ -29,73 +28,8 @@ from eigan.generators.layers import (
     up_convolution,
     upsample2d,
 )
+from eigan.generators.stylegan2_config import StyleGAN2Config, infer_config
 from eigan.layers import LayerRange
-
-Skeleton = Literal["skip", "orig", "resnet"]
-MAX_RESOLUTION = 4096
-MAX_WIDTH = 16384
-
-
-@dataclass(frozen=True)
-class StyleGAN2Config:
-    """What the weights' shapes do not say twice. `channels[r]` is the width at r x r pixels, r = 4, 8, ..., resolution.
-
-    Raises:
-        CheckpointError: a value no StyleGAN2 has (checked before anything is allocated).
-    """
-
-    z_dim: int
-    c_dim: int
-    w_dim: int
-    resolution: int
-    channels: Mapping[int, int]
-    img_channels: int = 3
-    architecture: Skeleton = "skip"
-    num_mapping_layers: int = 8
-    layer_features: int = 0  # 0: w_dim
-    embed_features: int = 0  # 0: w_dim
-    mapping_lr_multiplier: float = 0.01
-    use_noise: bool = True
-    conv_clamp: float | None = None
-    filter_taps: int = 4
-    resolutions: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        size = self.resolution
-        if not 4 <= size <= MAX_RESOLUTION or size & (size - 1):
-            raise CheckpointError(f"resolution {size} is not a power of two between 4 and {MAX_RESOLUTION}")
-        object.__setattr__(self, "resolutions", tuple(2**i for i in range(2, size.bit_length())))
-        if set(self.channels) != set(self.resolutions):
-            raise CheckpointError(f"channels given for {sorted(self.channels)}, wanted for {list(self.resolutions)}")
-        object.__setattr__(self, "layer_features", self.layer_features or self.w_dim)
-        object.__setattr__(self, "embed_features", self.embed_features or self.w_dim)
-        widths = {
-            "z_dim": self.z_dim,
-            "w_dim": self.w_dim,
-            "img_channels": self.img_channels,
-            "num_mapping_layers": self.num_mapping_layers,
-            "layer_features": self.layer_features,
-            "embed_features": self.embed_features,
-            "filter_taps": self.filter_taps,
-            **{f"channels at {r}px": n for r, n in self.channels.items()},
-        }
-        for name, value in widths.items():
-            if not 1 <= value <= MAX_WIDTH:
-                raise CheckpointError(f"{name} is {value}; wanted 1 to {MAX_WIDTH}")
-        if not 0 <= self.c_dim <= 10 * MAX_WIDTH:
-            raise CheckpointError(f"c_dim is {self.c_dim}; wanted 0 to {10 * MAX_WIDTH}")
-        if self.architecture not in ("skip", "orig", "resnet"):
-            raise CheckpointError(f"unknown synthesis architecture {self.architecture!r}; known: skip, orig, resnet")
-        for name, number in (("conv_clamp", self.conv_clamp), ("mapping_lr_multiplier", self.mapping_lr_multiplier)):
-            if number is not None and not (math.isfinite(number) and number > 0):
-                raise CheckpointError(f"{name} is {number}; wanted a positive number")
-
-    @property
-    def num_layers(self) -> int:
-        return 2 * len(self.resolutions)
-
-    def has_torgb(self, resolution: int) -> bool:
-        return self.architecture == "skip" or resolution == self.resolution
 
 
 class ModulatedConv(nn.Module):
@@ -289,18 +223,15 @@ class StyleGAN2(Generator):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> StyleGAN2:
         """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        try:
-            values = dict(config)
-            values["channels"] = {int(r): n for r, n in values["channels"].items()}
-            return cls(StyleGAN2Config(**values))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"the generator's config does not describe a StyleGAN2: {error}") from error
+        return cls(StyleGAN2Config.from_json(config))
+
+    @classmethod
+    def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
+        """`config()` of NVIDIA-named weights, None when they are another family's: `stylegan2_config.infer_config`."""
+        return infer_config(weights, hints)
 
     def config(self) -> dict[str, Any]:
-        values = asdict(self.settings)
-        values.pop("resolutions")
-        values["channels"] = {str(r): n for r, n in self.settings.channels.items()}
-        return values
+        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

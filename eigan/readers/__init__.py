@@ -1,0 +1,61 @@
+"""Checkpoint containers. READERS is the only place that lists them; files are known by content, never by name."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from eigan.errors import CheckpointError
+from eigan.format import is_pack
+from eigan.readers import nvidia, safetensors, unknown
+from eigan.readers.base import RawCheckpoint, Reader
+
+READERS: dict[str, Reader] = {
+    "safetensors": Reader(safetensors.sniff, safetensors.read, "safetensors (an eigan generator folder, or a file)"),
+    "nvidia": Reader(nvidia.sniff, nvidia.read, "NVIDIA StyleGAN pickle"),
+}
+HEAD_BYTES = 512
+LONE_SUFFIXES = (".safetensors", ".pkl")
+
+__all__ = ["READERS", "RawCheckpoint", "Reader", "read_checkpoint"]
+
+
+def read_checkpoint(path: Path) -> RawCheckpoint:
+    """The weights in a file or folder, by the first reader that knows it.
+
+    Raises:
+        CheckpointError: no reader knows it (the message says what it looks like), or the one that does cannot read it.
+        UnsafeCheckpoint: it asks for more than weights need.
+    """
+    try:
+        path = lone_file(path)
+        head = b"" if path.is_dir() else read_head(path)
+        reader = next((reader for reader in READERS.values() if reader.sniff(head, path)), None)
+        if reader is None:
+            known = "; ".join(reader.describes for reader in READERS.values())
+            raise CheckpointError(f"it is {unknown.describe(head, path)}. What eigan reads: {known}.")
+        return reader.read(path)
+    except CheckpointError as error:
+        raise type(error)(f"{path.name}: {error}") from error.__cause__
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def lone_file(path: Path) -> Path:
+    """The only checkpoint of a folder that is not eigan's own; any other path as it is."""
+    if not path.is_dir() or (path / safetensors.WEIGHTS).exists():
+        return path
+    if is_pack(path):
+        raise CheckpointError("it is a direction pack, not a generator; open the generator that its card names")
+    found = sorted(p for p in path.iterdir() if p.suffix in LONE_SUFFIXES and p.is_file())
+    if len(found) > 1:
+        raise CheckpointError(f"it holds {len(found)} checkpoints; name one: {', '.join(p.name for p in found[:8])}")
+    return found[0] if found else path
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a regular file; pipes and devices are refused, not waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CheckpointError("it is not a regular file; a checkpoint is a file or a folder")
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)

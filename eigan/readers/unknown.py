@@ -1,0 +1,55 @@
+"""What a file that no reader takes looks like, in words a person can act on."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (
+        0,
+        b"version https://git-lfs",
+        "a git-lfs pointer, not the file itself: run `git lfs pull`, or download it from the web page",
+    ),
+    (0, b"PK\x03\x04", "a zip archive, as torch.save writes .pt and .pth files"),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+    (2, b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a torch.save file in the format before 1.6"),
+    (0, b"\x1f\x8b", "gzip-compressed data: unpack it first"),
+    (0, b"BZh", "bzip2-compressed data: unpack it first"),
+    (0, b"\xfd7zXZ", "xz-compressed data: unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7-Zip archive: unpack it first"),
+    (0, b"Rar!", "a RAR archive: unpack it first"),
+    (257, b"ustar", "a tar archive: unpack it first"),
+    (0, b"\x93NUMPY", "a NumPy array, perhaps a direction"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"GGUF", "a GGUF model"),
+)
+HTML = "an HTML page: the download gave a web page (a sign-in or error page?) in place of the file"
+
+
+def describe(head: bytes, path: Path) -> str:
+    """What a file or folder looks like. `head`: its first 512 bytes, or fewer when it has no more."""
+    if path.is_dir():
+        names = sorted(p.name for p in path.iterdir())[:6]
+        return f"a folder with {', '.join(names)}" if names else "an empty folder"
+    if not head:
+        return "an empty file: download it again"
+    for offset, signature, words in SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return words
+    if any(tag in head.lower() for tag in (b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        return HTML
+    if not any(head):
+        return "nothing but zeros: the download or the disk failed; download it again"
+    return "text" if is_text(head) else "binary data of no known kind"
+
+
+def is_text(head: bytes) -> bool:
+    """Whether `head` is UTF-8 without control characters (a character cut at the end is allowed)."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(ch.isprintable() or ch in "\t\r\n" for ch in text)

@@ -1,0 +1,213 @@
+"""DirectionPack (or generator) -> model card: pure, no network, the same input gives the same text.
+
+The front matter is the Hub's (huggingface_hub's ModelCardData), the body is a template. Everything a template prints is
+escaped on the way (markdown.escape), because names and descriptions come from strangers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from eigan.format import EXTRA_FILE, MANIFEST, PRESETS, VECTORS
+from eigan.hub import COMMIT, parse_ref
+from eigan.pack import Direction, DirectionPack
+from eigan.readers.safetensors import GeneratorConfig
+from hub_export.markdown import Markdown, escape, literal, one_line
+from hub_export.previews import CONTACT_SHEET, slugs
+
+TAGS = ("eigan", "gan", "latent-directions")
+TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+MAX_ROWS = 200  # of hyper-parameters; a stranger's manifest may hold megabytes of them
+FITTED_BY_COMMAND = ("pca", "sefa", "ica", "latentclr")
+METHOD_NOTES = {
+    "pca": "principal components of the codes (GANSpace, Härkönen et al., NeurIPS 2020, arXiv:2004.02546).",
+    "sefa": "eigenvectors of the style weights, without samples (SeFa, Shen & Zhou, CVPR 2021, arXiv:2007.06600).",
+    "ica": "independent components of the codes.",
+    "latentclr": "directions told apart by contrast (LatentCLR, Yüksel et al., ICCV 2021, arXiv:2104.00820).",
+    "named": "picked out of fitted packs and named by a person; below, how each source was fitted.",
+}
+FILE_NOTES = {
+    MANIFEST: "manifest: names, layers, sigmas, ranges, how it was fitted, for which generator",
+    VECTORS: "the vectors, float32, each of norm 1",
+    PRESETS: "directions moved together under one name",
+    "CHANGELOG.md": "what changed, version by version",
+    "metrics.json": "what was measured",
+}
+HUB_LICENSE = re.compile(  # the Hub's ids; any other licence is "other" there, with its own name
+    r"apache-2\.0|mit|isc|zlib|unlicense|wtfpl|bsd(?:-[23]-clause)?|mpl-2\.0|a?gpl-3\.0|gpl-2\.0|lgpl-(?:2\.1|3\.0)|cc0-1\.0|"
+    r"cc-by-(?:sa-|nc-|nc-sa-|nc-nd-)?[34]\.0|cc-by-nd-4\.0|odc-by|odbl|pddl|openrail|openrail\+\+|creativeml-openrail-m"
+)
+
+
+def render_card(
+    pack: DirectionPack, extras: Mapping[str, bytes], *, repo_id: str | None = None, changes: str = ""
+) -> str:
+    """README.md of `pack` with the files `extras` beside it; `repo_id` and the pack's version pin links and snippets.
+
+    `changes` says what is new in this version, one change a line.
+    """
+    method = dict(pack.method)
+    method_name = str(method.pop("name", "not stated"))
+    names = [name for name in sorted(extras) if EXTRA_FILE.fullmatch(name) and name != "README.md"]
+    sheet = _if_there(CONTACT_SHEET, names)
+    strips = [_if_there(f"previews/{slug}.webp", names) for slug in slugs(pack.names)]
+    source = _source(repo_id, pack.version, pack.name)
+    body = _render(
+        "card.md.j2",
+        pack=pack,
+        made_for=pack.made_for,
+        source=Markdown(source),
+        source_literal=literal(source),
+        first_literal=literal(pack.directions[0].name),
+        pinned=bool(repo_id and pack.version),
+        contact_sheet=sheet,
+        shown=[(d, strip) for d, strip in zip(pack.directions, strips, strict=True) if strip or d.description],
+        number=lambda value: Markdown(f"{value:.4g}"),
+        signed=lambda value: Markdown(f"{value:+g}"),
+        explained=_explained_variance,
+        method_name=method_name,
+        method_note=METHOD_NOTES.get(method_name, ""),
+        hyper_parameters=_flatten(method)[:MAX_ROWS],
+        fit_command=_fit_command(method_name, pack.made_for.source),
+        license_note=_license_note(pack.license),
+        changes=_lines(changes),
+        files=[(Markdown(name), FILE_NOTES.get(name, "picture")) for name in (MANIFEST, VECTORS, PRESETS, *names)],
+    )
+    pictures = [(d.name, strip) for d, strip in zip(pack.directions, strips, strict=True) if strip]
+    front = _front_matter(
+        name=pack.name,
+        license=pack.license,
+        tags=(*TAGS, pack.made_for.architecture, method_name),
+        **_base_model(pack.made_for.source, pack.made_for.revision),
+        **_pictures(repo_id, pack.version, sheet, pictures),
+    )
+    return f"---\n{front}\n---\n\n{body}\n"
+
+
+def render_generator_card(
+    config: GeneratorConfig, *, repo_id: str | None = None, version: str = "", changes: str = ""
+) -> str:
+    """README.md of a generator folder: what it is, how to load it pinned, and whose licence it is under."""
+    name = repo_id.split("/")[-1] if repo_id else config.architecture
+    body = _render(
+        "generator.md.j2",
+        config=config,
+        name=name,
+        version=version,
+        source_literal=literal(_source(repo_id, version, name)),
+        facts=(_flatten(config.config) + _flatten({"source": config.source}))[:MAX_ROWS],
+        license_note=_license_note(config.license),
+        changes=_lines(changes),
+    )
+    front = _front_matter(name=name, license=config.license, tags=("eigan", "gan", config.architecture))
+    return f"---\n{front}\n---\n\n{body}\n"
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        finalize=escape,
+        autoescape=False,  # finalize escapes every expression, for Markdown as well as HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def _front_matter(*, name: str, license: str, tags: tuple[str, ...], **fields: Any) -> str:
+    known = bool(HUB_LICENSE.fullmatch(license.lower()))
+    data = ModelCardData(
+        library_name="eigan",
+        model_name=one_line(name),
+        pipeline_tag="unconditional-image-generation",
+        tags=[tag for tag in dict.fromkeys(tag.lower() for tag in tags) if TAG.fullmatch(tag)],
+        license=(license.lower() if known else "other") if license else None,
+        license_name=None if known or not license else _slug(license),
+        **fields,
+    )
+    return str(data.to_yaml())
+
+
+def _base_model(source: str, revision: str) -> dict[str, str]:
+    """The generator as the Hub's base model, when it came from the Hub: only then has it a commit."""
+    ref = parse_ref(source)
+    if ref is None or not COMMIT.fullmatch(revision):
+        return {}
+    return {"base_model": ref.repo_id, "base_model_relation": "adapter"}
+
+
+def _pictures(
+    repo_id: str | None, version: str, sheet: str | None, strips: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if repo_id and (shown := sheet or (strips[0][1] if strips else None)):
+        revision = f"v{version}" if version else "main"
+        fields["thumbnail"] = f"https://huggingface.co/{repo_id}/resolve/{revision}/{shown}"
+    if strips:
+        fields["widget"] = [{"text": one_line(name), "output": {"url": str(path)}} for name, path in strips]
+    return fields
+
+
+def _source(repo_id: str | None, version: str, name: str) -> str:
+    """What to load: the pinned Hub id, or a folder's name while it is not published."""
+    if repo_id is None:
+        return _slug(name)
+    return f"{repo_id}@v{version}" if version else repo_id
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "pack"
+
+
+def _if_there(path: str, names: Sequence[str]) -> Markdown | None:
+    return Markdown(path) if path in names else None
+
+
+def _explained_variance(direction: Direction) -> Markdown:
+    ratio = direction.metrics.get("explained_variance_ratio")
+    return Markdown("–" if ratio is None else f"{100 * ratio:.3g}%")
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested hyper-parameters as rows: 'sources / pca / seed', 0."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flatten(value, f"{prefix}{key} / ")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return rows
+
+
+def _fit_command(method: str, source: str) -> Markdown | None:
+    """How to fit alike on the same generator; the source is quoted for the shell, since a stranger wrote it."""
+    if method not in FITTED_BY_COMMAND:
+        return None
+    generator = shlex.quote(one_line(source) or "generator.pkl")
+    return Markdown(f"hub-export fit --generator {generator} --method {method} --out my-{method}")
+
+
+def _license_note(license: str) -> str:
+    text = license.lower()
+    if not license:
+        return "No licence is stated: check the generator's own before you use or pass on what it draws."
+    if "nvidia" in text or "-nc" in text or "non-commercial" in text or "noncommercial" in text:
+        owner = "NVIDIA's weights are" if "nvidia" in text else "this is"
+        return f"Licence: {license}. Mind that {owner} for non-commercial use only, and so is what is made with them."
+    if not HUB_LICENSE.fullmatch(text):
+        return f"Licence: {license}. Check its terms, and the generator's own, before you use or pass on what it draws."
+    return f"Licence: {license}."
+
+
+def _lines(changes: str) -> list[str]:
+    """One entry a line, with or without bullets."""
+    return [line for line in (re.sub(r"^[-*+]\s+", "", raw.strip()) for raw in changes.splitlines()) if line]

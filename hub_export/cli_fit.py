@@ -1,0 +1,211 @@
+"""hub-export fit: a generator in, a folder with a direction pack, previews and a card out. Refuses before it works."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from eigan.errors import EiganError, FitError, FitInterrupted
+from eigan.format import is_pack, read_extras, read_pack, save_pack
+from eigan.pack import MAX_NAME, DirectionPack, check_text
+from eigan.sources import load_generator
+from hub_export.card import render_card
+from hub_export.changelog import UNRELEASED, write_sections
+from hub_export.fit import Progress as Report
+from hub_export.fit import fit as fit_directions
+from hub_export.methods import METHODS
+from hub_export.previews import render_previews
+from hub_export.recipe import NORMALIZATIONS, Recipe
+from hub_export.staging import CHANGELOG, README
+
+SHOWN = 10  # directions in the table printed at the end
+SECRET = ("token",)  # never repeated on screen
+
+
+def fit(
+    context: typer.Context,
+    generator: Annotated[str, typer.Option(help="A checkpoint file, a folder, a bundled name, or a Hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: new, empty, or an earlier fit that is replaced.")],
+    method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}.")] = "pca",
+    num_directions: Annotated[int | None, typer.Option(help="Default: 80, or as many as codes have numbers.")] = None,
+    num_samples: Annotated[int | None, typer.Option(help="Codes drawn. Default: 1,000,000; sefa 20,000.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the codes drawn.")] = 0,
+    layers: Annotated[str, typer.Option(help="Layers the directions move: all, 8 or 8-11 (both included).")] = "all",
+    normalize: Annotated[str | None, typer.Option(help=f"sefa only: {' or '.join(NORMALIZATIONS)}.")] = None,
+    class_index: Annotated[int | None, typer.Option("--class", help="Draw codes of this class. Default: all.")] = None,
+    batch_size: Annotated[
+        int, typer.Option(help="Samples between two updates of the bar; the result is the same.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit of --out stopped.")] = False,
+    no_previews: Annotated[bool, typer.Option("--no-previews", help="Leave the pictures out.")] = False,
+    name: Annotated[str, typer.Option(help="The pack's name. Default: the folder's.")] = "",
+    license: Annotated[str, typer.Option(help="Licence of the pack, as the Hub writes it (cc0-1.0, mit, ...).")] = "",
+    token: Annotated[str | None, typer.Option(envvar="HF_TOKEN", help="For private Hub generators.")] = None,
+) -> None:
+    """Fit directions of a generator and write them as a pack with previews and a model card.
+
+    Ctrl-C at any time keeps the samples drawn so far; --resume goes on from there.
+    """
+    recipe = Recipe(
+        method, num_directions, num_samples, seed, layers, normalize or "column", class_index, batch_size=batch_size
+    )
+    if normalize is not None and "normalize" not in METHODS[method].options:
+        raise FitError(f"--normalize means nothing to {method}; leave it out")
+    check_text(name or out.absolute().name, "pack name", MAX_NAME)
+    check_output_folder(out)
+    check_replaceable(out)
+    state = state_path(out)
+    check_state(state, resume)
+    errors = Console(stderr=True)
+    with errors.status("opening the generator"):
+        network = load_generator(generator, device=check_device(device), token=token)
+    try:
+        with progress_bar(errors) as report:
+            pack = fit_directions(
+                network,
+                recipe,
+                name=name or out.absolute().name,
+                license=license,
+                progress=report,
+                state_path=state,
+                resume=resume,
+            )
+            extras = {} if no_previews else render_previews(network, pack, progress=report)
+        write(pack, extras, out)
+    except FitInterrupted as stopped:
+        hint = f"\nGo on with: {resume_command(context)}" if state.is_file() else ""
+        raise FitInterrupted(f"{stopped}{hint}") from None
+    except KeyboardInterrupt:
+        raise FitInterrupted(
+            f"stopped before {out} was written; all samples are kept in {state}.\nGo on with: {resume_command(context)}"
+        ) from None
+    state.unlink(missing_ok=True)
+    show(Console(), pack, out)
+
+
+def check_device(name: str) -> torch.device:
+    """The device called `name`. Raises FitError when this machine has none of that name."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FitError(f"device {name!r} cannot be used here ({reason}); leave --device out to use the CPU") from None
+    return device
+
+
+def check_output_folder(out: Path) -> None:
+    """Refuse a folder that could not be written, before minutes of work.
+
+    Raises:
+        FitError: a file, a folder of other things, or no right to write there.
+    """
+    if out.exists() and not out.is_dir():
+        raise FitError(f"{out} is a file; give a folder to write to")
+    if out.is_dir() and any(out.iterdir()) and not is_pack(out):
+        raise FitError(f"{out} holds other files; give an empty or new folder")
+    ancestor = next(p for p in out.absolute().parents if p.exists())
+    try:
+        tempfile.TemporaryDirectory(dir=ancestor).cleanup()
+    except OSError as error:
+        raise FitError(f"{out} cannot be written: {error.strerror or error} ({ancestor})") from None
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse to replace a pack that is not as a fit left it. Raises FitError when it was named or published."""
+    if not is_pack(out):
+        return
+    try:
+        pack = read_pack(out)
+    except EiganError as error:
+        raise FitError(f"{out} holds a damaged pack ({error}); remove it, or give another folder") from None
+    fitted = all(d.name.startswith(f"{pack.method.get('name')}-") and not any(d.poles) for d in pack)
+    if pack.version or pack.presets or not fitted:
+        raise FitError(f"{out} holds a pack that was named, given presets or published; give another folder")
+
+
+def state_path(out: Path) -> Path:
+    """Where moments of an interrupted fit of `out` are kept: beside it."""
+    return out.absolute().with_name(f"{out.absolute().name}.fit-state.safetensors")
+
+
+def check_state(state: Path, resume: bool) -> None:
+    """Raise FitError when samples of an earlier fit lie there and nobody said what to do with them, or none do."""
+    if state.exists() and not resume:
+        raise FitError(f"{state} keeps the samples of an interrupted fit; add --resume to go on, or delete it")
+    if resume and not state.exists():
+        raise FitError(f"nothing to resume: {state} does not exist; leave --resume out")
+
+
+def write(pack: DirectionPack, previews: dict[str, bytes], out: Path) -> None:
+    """Write the pack's folder, complete or not at all. Raises FitError when the disk does not take it."""
+    changes = f"- {len(pack)} directions fitted with {pack.method['name']} on {pack.made_for}."
+    kept = read_extras(out).get(CHANGELOG) if is_pack(out) else None
+    extras = {**previews, CHANGELOG: kept or write_sections({UNRELEASED: changes}).encode()}
+    extras[README] = render_card(pack, extras, changes=changes).encode()
+    try:
+        save_pack(pack, out, extras)
+    except OSError as error:
+        raise FitError(
+            f"{out} could not be written: {error.strerror or error}. Nothing was left half done; "
+            "make room, then run the same command with --resume: no sample is drawn again."
+        ) from None
+
+
+def resume_command(context: typer.Context) -> str:
+    """The command line that goes on: every option given, but no secret."""
+    words = ["hub-export", "fit"]
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if option.name in (*SECRET, "resume") or value is None or value == option.default:
+            continue
+        words += [option.opts[0]] if value is True else [option.opts[0], str(value)]
+    return shlex.join([*words, "--resume"])
+
+
+@contextlib.contextmanager
+def progress_bar(console: Console) -> Iterator[Report]:
+    """A function for `fit` and `render_previews` to report to, drawn as bars with rate and time left."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks = {}
+
+        def report(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, completed=done, rate="")
+            speed = bars.tasks[tasks[what]].speed
+            bars.update(tasks[what], completed=done, rate=f"{speed:,.0f}/s" if speed and speed >= 1 else "")
+
+        yield report
+
+
+def show(console: Console, pack: DirectionPack, out: Path) -> None:
+    """Print what was made, and what can be done with it."""
+    table = Table("direction", "layers", "sigma", "variance", title=f"{pack.name}: {len(pack)} directions")
+    for direction in pack.directions[:SHOWN]:
+        share = direction.metrics.get("explained_variance_ratio", 0.0)
+        table.add_row(direction.name, str(direction.layers), f"{direction.sigma:.3g}", f"{share:.1%}")
+    if len(pack) > SHOWN:
+        table.add_row("…", "", "", "")
+    console.print(table)
+    console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+    publish = f"hub-export publish {shlex.quote(str(out))} --repo user/name --version 1.0.0"
+    console.print(f"publish it: {publish}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,34 @@
+"""SeFa: directions in closed form from the weights (Shen & Zhou, CVPR 2021, arXiv:2007.06600).
+
+Checked against the authors' code (0d16060), which sorts nothing: numpy.linalg.eig leaves its order to chance, so its
+"top k" may be other eigenvectors than these.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hub_export.methods.base import Basis, Method, Problem, top_eigenvectors
+
+
+def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tensor, Tensor]:
+    """Top-k eigenvectors of A Aᵀ, largest first. A (D, M): one column for each style unit -> (k, D), (k,), float64.
+
+    n = argmax ‖Aᵀ n‖², ‖n‖ = 1. normalize="column": every column of A divided by its norm first, as the authors' code
+    does (columns of zeros stay); "none": the formula of their paper.
+    """
+    a = weights.double()
+    if normalize == "column":
+        norms = a.norm(dim=0, keepdim=True)
+        a = a / norms.where(norms > 0, 1.0)
+    return top_eigenvectors(a @ a.t(), k)
+
+
+def solve(problem: Problem) -> Basis:
+    """Direction k is the k-th eigenvector of A Aᵀ, A the affine weights of the recipe's layers side by side."""
+    weights = problem.generator.style_weights(problem.layers)
+    vectors, eigenvalues = factorize(weights, problem.num_directions, problem.recipe.normalize)
+    return Basis(vectors.float(), {"eigenvalue": eigenvalues})
+
+
+METHOD = Method(solve, num_samples=20_000, options=("normalize",))

@@ -1,0 +1,181 @@
+"""Seeded streams of latents and of w. Row i depends on the seed and on i alone, whatever the batching or the device.
+
+Latents are drawn and mapped in fixed blocks, so that even the rounding of a row never depends on its neighbours'
+number. w of StyleGAN's mapping network (Karras et al., CVPR 2020, arXiv:1912.04958) is computed near the machine's
+matrix-product rate, in exact float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eigan.generators.base import Generator, iterate_batches
+from eigan.generators.layers import EPSILON, LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, MappingNetwork
+from hub_export.recipe import Recipe
+from hub_export.workers import parallel_map
+
+T = TypeVar("T")
+
+BLOCK_ROWS = 1024
+SAMPLER = f"torch-normal-{BLOCK_ROWS}"
+"""What a pack's recipe calls this stream. A change that alters any row (the block size too) needs a new name."""
+
+PIXEL_BATCH = 16  # images a block is folded into: oneDNN takes 1x1 convolutions of 16 or more on any thread count
+CLASS_STREAM = 1
+
+BlockMapping = Callable[[Tensor, Tensor | None], Tensor]
+"""z (BLOCK_ROWS, z_dim) and class indices (BLOCK_ROWS,) or None, on the device -> w (BLOCK_ROWS, D)."""
+
+
+def block_generator(*entropy: int) -> torch.Generator:
+    """A CPU generator whose stream depends on all of `entropy` (whole numbers >= 0), mixed by NumPy's SeedSequence."""
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def sample_z(seed: int, start: int, stop: int, z_dim: int) -> Tensor:
+    """Standard normal rows start <= i < stop: (stop - start, z_dim), float32, CPU. Row i depends on (seed, i) alone."""
+    z = torch.empty(stop - start, z_dim)
+    for block, rows in _blocks(start, stop):
+        first = block * BLOCK_ROWS + rows.start - start
+        z[first : first + rows.stop - rows.start] = _z_block(seed, block, torch.empty(BLOCK_ROWS, z_dim))[rows]
+    return z
+
+
+def sample_classes(seed: int, start: int, stop: int, c_dim: int) -> Tensor:
+    """Classes (stop - start,) of rows start <= i < stop, uniform over c_dim, int64, CPU; row i as in sample_z."""
+    blocks = [_class_block(seed, block, c_dim)[rows] for block, rows in _blocks(start, stop)]
+    return torch.cat(blocks) if blocks else torch.empty(0, dtype=torch.int64)
+
+
+def stream_w(generator: Generator, recipe: Recipe, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
+    """w of rows start <= i < stop (None: num_samples) in order: (n, D), float32, on the generator's device.
+
+    n is at most BLOCK_ROWS. Classes are the recipe's one class, or uniform over all of a conditional generator's.
+    """
+    return over_w(generator, recipe, lambda w: w, start, stop)
+
+
+def over_w(
+    generator: Generator, recipe: Recipe, work: Callable[[Tensor], T], start: int = 0, stop: int | None = None
+) -> Iterator[T]:
+    """work(w) for each of the pieces that `stream_w` would give, in their order.
+
+    On CPU as many blocks are in hand as torch has threads, each block on one thread: no operator waits for another
+    thread, and no rounding depends on how many there are. `work` runs in those threads and must change nothing outside.
+    Memory stays at a few blocks for each thread.
+    """
+    map_block = prepare_mapping(generator)
+    device, c_dim = generator.device, generator.c_dim
+    last = (recipe.num_samples or 0) if stop is None else stop
+
+    def work_on(piece: tuple[int, slice]) -> T:
+        block, rows = piece
+        classes = None
+        if c_dim:
+            classes = _class_block(recipe.seed, block, c_dim)
+            if recipe.class_index is not None:
+                classes.fill_(recipe.class_index)
+            classes = classes.to(device)
+        z = _z_block(recipe.seed, block, torch.empty(BLOCK_ROWS, generator.z_dim))
+        return work(map_block(z.to(device), classes)[rows])
+
+    return parallel_map(work_on, _blocks(start, last), torch.get_num_threads() if device.type == "cpu" else 1)
+
+
+def prepare_mapping(generator: Generator) -> BlockMapping:
+    """The quickest function that gives the w of `generator.mapping`, untruncated, for whole blocks of latents."""
+    mapper = getattr(generator, "mapper", None)
+    if type(mapper) is MappingNetwork and all(type(m) is EqualizedLinear for m in mapper.children()):
+        return FoldedMapping(mapper)
+
+    @torch.no_grad()
+    def map_block(z: Tensor, classes: Tensor | None) -> Tensor:
+        c = None if classes is None else F.one_hot(classes, generator.c_dim).float()
+        codes: Tensor = generator.mapping(z, c)  # (N, L, D)
+        return codes[:, 0].float()
+
+    return map_block
+
+
+class FoldedMapping:
+    """`MappingNetwork.forward` for whole blocks: scales and gains multiplied into the weights once, layers in place.
+
+    Layer: x <- lrelu(x (g W)ᵀ + g b), where g holds equalised scale, learning-rate multiplier and √2. Same algebra in
+    float32; only the order of roundings differs.
+    """
+
+    @torch.no_grad()
+    def __init__(self, mapper: MappingNetwork):
+        layers = [mapper.get_submodule(f"fc{i}") for i in range(mapper.num_layers)]
+        self.layers = [_fold(layer) for layer in layers if isinstance(layer, EqualizedLinear)]
+        self.embed = None if mapper.embed is None else _fold(mapper.embed)
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, classes: Tensor | None) -> Tensor:
+        x = _normalized(z)
+        if self.embed is not None and classes is not None:
+            weight, bias = self.embed  # a one-hot class picks a column of the weight
+            x = torch.cat([x, _normalized(weight.t()[classes] + bias)], dim=1)
+        for weight, bias in self.layers:
+            x = F.leaky_relu_(_affine(x, weight, bias), LRELU_SLOPE)
+        return x
+
+
+def _fold(layer: EqualizedLinear) -> tuple[Tensor, Tensor]:
+    """Weight (O, I) and bias (O,) of the plain linear layer that `layer` is, activation gain included."""
+    gain = layer.lr_multiplier * (LRELU_GAIN if layer.activate else 1.0)
+    return layer.weight.float() * (gain / math.sqrt(layer.weight.shape[1])), layer.bias.float() * gain
+
+
+def _normalized(x: Tensor) -> Tensor:
+    """Rows of x (N, D) scaled to mean square 1; without the squared copy that the definition would make."""
+    mean_square: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_().div_(x.shape[1])
+    return x * mean_square.add_(EPSILON).rsqrt_()
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (BLOCK_ROWS, I) -> x Wᵀ + b (BLOCK_ROWS, O), float32.
+
+    On CPU this is written as a 1x1 convolution over a channels-last picture: the same sums, but by oneDNN, which uses
+    AVX-512 on every maker's processors (twice the rate of MKL's product where MKL holds back).
+    """
+    if not uses_onednn(x):
+        return torch.addmm(bias, x, weight.t())
+    pixels = x.view(PIXEL_BATCH, -1, 1, x.shape[1]).permute(0, 3, 1, 2)  # (16, I, n / 16, 1), channels last
+    y = F.conv2d(pixels, weight[:, :, None, None], bias)
+    return y.permute(0, 2, 3, 1).reshape(len(x), -1)
+
+
+def uses_onednn(x: Tensor) -> bool:
+    """Whether products of rows x (N, D) are quicker as oneDNN's convolutions. Elsewhere (CUDA) these may be TF32."""
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(has_onednn and x.device.type == "cpu" and len(x) % PIXEL_BATCH == 0)
+
+
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, slice]]:
+    """Blocks that cover rows start <= i < stop: (block, rows within the block)."""
+    base = start - start % BLOCK_ROWS
+    for piece in iterate_batches(max(stop - base, 0), BLOCK_ROWS):
+        block = base // BLOCK_ROWS + piece.start // BLOCK_ROWS
+        first = max(start - block * BLOCK_ROWS, 0)
+        rows = slice(first, piece.stop - piece.start)
+        if rows.start < rows.stop:
+            yield block, rows
+
+
+def _z_block(seed: int, block: int, out: Tensor) -> Tensor:
+    """`out` (BLOCK_ROWS, z_dim) filled with the latents of `block`."""
+    return out.normal_(generator=block_generator(seed, block))
+
+
+def _class_block(seed: int, block: int, c_dim: int) -> Tensor:
+    """Classes (BLOCK_ROWS,) of `block`."""
+    return torch.randint(c_dim, (BLOCK_ROWS,), generator=block_generator(seed, block, CLASS_STREAM))

@@ -1,0 +1,63 @@
+"""Threads that each run torch on one core: work on many blocks at once, results in order."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+S = TypeVar("S")
+T = TypeVar("T")
+MAX_WORKERS = 16  # each holds about 10 MB at 512-d codes
+PENDING = 2  # blocks for each worker that may be waiting or done, and not yet taken
+
+
+def parallel_map(work: Callable[[S], T], items: Iterable[S], num_workers: int) -> Iterator[T]:
+    """work(item) for every item, in order; at most PENDING results for each worker are held.
+
+    Leaving the loop early (an error, Ctrl-C) waits for the blocks in hand and drops the others.
+    """
+    if num_workers <= 1:
+        yield from map(work, items)
+        return
+    num_workers = min(num_workers, MAX_WORKERS)
+    with single_threaded_workers(num_workers) as pool:
+        pending: deque[Future[T]] = deque()
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= PENDING * num_workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+@contextlib.contextmanager
+def single_threaded_workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of `count` threads in which every torch operator runs on one thread.
+
+    torch.set_num_threads acts on the calling thread, and on threads that first use torch afterwards; so the caller's
+    number is set anew once the workers have theirs, and nothing outside the pool is changed.
+    """
+    before = torch.get_num_threads()
+    barrier = threading.Barrier(count)
+
+    def enter() -> None:
+        torch.get_num_threads()  # a thread's first question makes torch copy the global number, so ask before setting
+        torch.set_num_threads(1)
+        barrier.wait()  # keeps this worker busy, so that every worker gets one of these
+
+    pool = ThreadPoolExecutor(count)
+    try:
+        try:
+            for entered in [pool.submit(enter) for _ in range(count)]:
+                entered.result()
+        finally:
+            torch.set_num_threads(before)
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,87 @@
+"""Naming: a TOML file turns fitted directions into a pack for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from eigan.errors import EiganError, PackFormatError, UnknownName
+from hub_export.naming import name_directions, read_names
+from tests.toys import toy_generator, toy_pack
+
+NAMES = """
+name = "people"
+license = "mit"
+
+[[direction]]
+from = "toy/age"
+name = "youth"
+poles = ["old", "young"]
+layers = "2-3"
+flip = true
+range = [-4, 2]
+
+[[direction]]
+from = "toy/smile"
+name = "joy"
+
+[[preset]]
+name = "young and happy"
+amounts = { youth = 1, joy = 1.5 }
+"""
+
+
+def names_file(tmp_path: Path, text: str = NAMES) -> Path:
+    path = tmp_path / "names.toml"
+    path.write_text(text)
+    return path
+
+
+def test_directions_are_picked_named_and_composed(tmp_path: Path) -> None:
+    source = toy_pack()
+    pack = name_directions([source], read_names(names_file(tmp_path)))
+    assert pack.names == ["youth", "joy"]
+    youth = pack["youth"]
+    assert torch.equal(youth.vector, -source["age"].vector)
+    assert (str(youth.layers), youth.amount_range, youth.poles) == ("2-3", (-4.0, 2.0), ("old", "young"))
+    assert youth.sigma == source["age"].sigma
+    assert pack["joy"].layers == source["smile"].layers
+    assert pack.preset("young and happy").amounts == {"youth": 1.0, "joy": 1.5}
+    assert pack.method["sources"]["toy"] == source.method
+    assert pack.license == "mit"
+    assert pack.made_for == source.made_for
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ('"toy/age"', '"toy/wisdom"', UnknownName, "wisdom"),
+        ('"toy/age"', '"other/age"', UnknownName, "known: toy"),
+        ('"toy/age"', '"age"', UnknownName, "pack/direction"),
+        ('layers = "2-3"', 'layers = "7-8"', PackFormatError, "layers 0-7"),
+        ('name = "joy"', 'name = "youth"', PackFormatError, "there twice"),
+        ("joy = 1.5", "sorrow = 1.5", PackFormatError, "sorrow"),
+        ("flip = true", "flop = true", PackFormatError, "direction.0.flop"),
+        ('name = "people"', "name = ", PackFormatError, "TOML"),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, old: str, new: str, error: type[EiganError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        name_directions([toy_pack()], read_names(names_file(tmp_path, NAMES.replace(old, new))))
+
+
+def test_packs_of_two_generators_do_not_mix(tmp_path: Path) -> None:
+    other = replace(toy_pack(toy_generator(seed=5)), name="other")
+    with pytest.raises(PackFormatError, match="2 generators"):
+        name_directions([toy_pack(), other], read_names(names_file(tmp_path)))
+
+
+def test_vectors_per_layer_keep_their_rows(tmp_path: Path) -> None:
+    source = toy_pack()
+    rows = torch.nn.functional.normalize(torch.randn(8, 16), dim=1)
+    source = replace(source, directions=(replace(source["age"], vector=rows), source["smile"]), presets=())
+    pack = name_directions([source], read_names(names_file(tmp_path)))
+    assert torch.equal(pack["youth"].vector, -rows[2:4])

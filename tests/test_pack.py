@@ -1,0 +1,102 @@
+"""Directions, presets and packs are checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from eigan.errors import PackFormatError, PackMismatch, UnknownName
+from eigan.pack import DirectionPack, Preset
+from tests.toys import toy_direction, toy_generator, toy_pack
+
+
+def test_lookups_name_what_there_is() -> None:
+    pack = toy_pack()
+    assert pack["age"].name == "age"
+    assert [d.name for d in pack] == pack.names == ["smile", "age", "light"]
+    with pytest.raises(UnknownName, match="smile, age, light"):
+        pack["beard"]
+    with pytest.raises(UnknownName, match="older and happy"):
+        pack.preset("younger")
+
+
+def test_a_pack_fits_its_own_generator_alone() -> None:
+    generator = toy_generator()
+    pack = toy_pack(generator)
+    pack.check_fits(generator)
+    pack.check_fits(generator.half().float())  # the fp16 conversion is the same generator
+    with pytest.raises(PackMismatch, match="was fitted on"):
+        pack.check_fits(toy_generator(seed=9))
+
+
+def test_an_edit_by_names() -> None:
+    pack = toy_pack()
+    assert pack.edit({"smile": 2, "age": -1}).amounts == {"smile": 2.0, "age": -1.0}
+    assert pack.edit(pack.preset("older and happy").amounts).amounts == {"smile": 2.0, "age": 1.5}
+    with pytest.raises(UnknownName):
+        pack.edit({"beard": 1})
+
+
+def test_vectors_are_taken_as_they_are_and_kept_apart() -> None:
+    vector = torch.nn.functional.normalize(torch.randn(16), dim=0)
+    direction = replace(toy_direction(), vector=vector)
+    assert torch.equal(direction.vector, vector)
+    assert not direction.vector.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vector": torch.ones(16)}, "norm 4"),
+        ({"vector": torch.full((16,), float("inf"))}, "NaN or infinite"),
+        ({"vector": torch.zeros(2, 2, 2)}, "shape"),
+        ({"sigma": 0.0}, "sigma"),
+        ({"sigma": float("nan")}, "finite"),
+        ({"amount_range": (1.0, 2.0)}, "holds 0"),
+        ({"amount_range": (0.0, 0.0)}, "holds 0"),
+        ({"amount_range": (-200.0, 2.0)}, "-100 to 100"),
+        ({"name": " "}, "characters"),
+        ({"name": "x" * 81}, "81 characters"),
+        ({"name": "a\x1b[31m"}, r"U\+001B"),
+        ({"poles": ("a\u200bb", "")}, r"U\+200B"),
+        ({"metrics": {"r2": float("inf")}}, "finite"),
+    ],
+)
+def test_bad_directions_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(PackFormatError, match=message):
+        replace(toy_direction(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [
+        (lambda: Preset("empty", {}), "moves nothing"),
+        (lambda: Preset("far", {"smile": 1e6}), "-100 to 100"),
+        (lambda: Preset("", {"smile": 1}), "characters"),
+        (lambda: Preset("odd", {"smile": True}), "finite number"),
+    ],
+)
+def test_bad_presets_are_refused(preset: object, message: str) -> None:
+    with pytest.raises(PackFormatError, match=message):
+        preset()  # type: ignore[operator]
+
+
+def test_a_pack_needs_directions_that_fit() -> None:
+    pack = toy_pack()
+    with pytest.raises(PackFormatError, match="there twice"):
+        replace(pack, directions=(pack["age"], pack["age"]), presets=())
+    with pytest.raises(PackFormatError, match="0 directions"):
+        replace(pack, directions=(), presets=())
+    with pytest.raises(PackFormatError, match="layers 0-9"):
+        replace(pack, directions=(toy_direction("deep", (0, 10)),), presets=())
+    with pytest.raises(PackFormatError, match="12 numbers"):
+        replace(pack, directions=(toy_direction("thin", dim=12),), presets=())
+
+
+def test_packs_load_by_folder(tmp_path: object) -> None:
+    toy_pack().save(f"{tmp_path}/pack")
+    pack = DirectionPack.load(f"{tmp_path}/pack")
+    assert pack.source == f"{tmp_path}/pack"
+    assert pack.names == ["smile", "age", "light"]
