@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+# idle threads of torch sleep instead of spinning: on a shared machine that is the difference between 15 ms and a second
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: app test check format lint types env clean
 
 app: $(VENV)/.app      ## start the app on the bundled generator

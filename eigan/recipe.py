@@ -82,7 +82,7 @@ class PictureRecipe:
 
     def to_query(self) -> str:
         """The query string of a share link: pack=...&seed=...&psi=...&edit=name:amount,..."""
-        values = {"pack": self.pack, "seed": str(self.seed), "psi": f"{self.truncation_psi:g}"}
+        values = {"pack": self.pack, "seed": str(self.seed), "psi": repr(self.truncation_psi)}
         if self.class_index is not None:
             values["class"] = str(self.class_index)
         if self.amounts:

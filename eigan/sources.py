@@ -56,18 +56,18 @@ def load_pack(source: str | Path, *, token: str | bool | None = None, offline: b
     text = str(source)
     if bundled := bundled_path(text):
         return replace(read_pack(bundled), source=text)
-    if Path(source).is_dir():
-        return replace(read_pack(Path(source)), source=text)
+    if (folder := _existing(text)) and folder.is_dir():
+        return replace(read_pack(folder), source=text)
     ref = hub.parse_ref(text)
     if ref is None or ref.filename:
         known = list_names(bundled_packs())
         raise UnknownName(f"no pack {text!r}: not bundled ({known}), not a folder, not a Hub id like org/name@v1.0.0")
-    folder = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline)
-    if not (folder.path / VECTORS).is_file():
+    download = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline)
+    if not (download.path / VECTORS).is_file():
         raise HubError(
             f"{text} is on the Hub but holds no direction pack ({MANIFEST} and {VECTORS}); is it a generator?"
         )
-    return replace(read_pack(folder.path), source=text, revision=folder.commit)
+    return replace(read_pack(download.path), source=text, revision=download.commit)
 
 
 def load_generator(
@@ -115,14 +115,22 @@ def generator_for(
     return generator
 
 
+def _existing(text: str) -> Path | None:
+    """The file or folder that `text` names; None when there is none, or it could not name one."""
+    try:
+        return Path(text) if text and Path(text).exists() else None
+    except (OSError, ValueError):  # too long for a path, or holding a NUL
+        return None
+
+
 def _followable_source(made_for: MadeFor, allow_paths: bool) -> str | None:
     from eigan import hub
 
     ref = hub.parse_ref(made_for.source)
-    if ref is not None and not Path(made_for.source).exists():
+    if ref is not None and not _existing(made_for.source):
         pinned = replace(ref, revision=made_for.revision) if made_for.revision else ref
         return str(pinned)
-    return made_for.source if allow_paths and made_for.source and Path(made_for.source).exists() else None
+    return made_for.source if allow_paths and _existing(made_for.source) else None
 
 
 def _bundles() -> list[Path]:

@@ -76,8 +76,8 @@ def gather(moments: Moments, generator: Generator, recipe: Recipe, progress: Pro
     total = recipe.num_samples or 0
     step = recipe.batch_size or REPORT_ROWS
     reported = moments.count
-    for first in stream_w(generator, recipe, stop=min(total, BLOCK_ROWS)):
-        moments.start_at(first)
+    if not moments.count:
+        moments.start_at(next(stream_w(generator, recipe, stop=min(total, BLOCK_ROWS))))
     for sums in over_w(generator, recipe, moments.sum, start=moments.count):
         moments.add(sums)
         if progress is not None and (moments.count - reported >= step or moments.count == total):

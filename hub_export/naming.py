@@ -1,4 +1,4 @@
-"""Names for fitted directions: a small TOML file picks directions of one or more packs, names them and composes presets.
+"""Names for fitted directions: a TOML file picks directions of one or more packs, names them, composes presets.
 
 name = "heads"
 description = "..."

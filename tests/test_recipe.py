@@ -21,7 +21,7 @@ recipes = st.builds(
     PictureRecipe,
     pack=st.sampled_from(["heads", "user/name@v1.0.0", "/tmp/my pack & co"]),
     seed=st.integers(0, 2**32 - 1),
-    truncation_psi=st.floats(-1, 2).map(lambda x: round(x, 2)),
+    truncation_psi=st.floats(-1, 2),
     class_index=st.none() | st.integers(0, 999),
     amounts=st.dictionaries(names, st.floats(-100, 100).filter(bool), max_size=5),
 )

@@ -48,7 +48,9 @@ def test_a_folder_loads(bundles: Path, tmp_path: Path) -> None:
     assert sources.load_pack(tmp_path / "mine").names == ["smile", "age", "light"]
 
 
-@pytest.mark.parametrize("name", ["nothing", "../toy", "a b", "", "/no/such/folder", "https://example.com/x", "o/n:f"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "../toy", "a b", "", "/no/such/folder", "https://example.com/x", "o/n:f", "x" * 5000, "a\0b"]
+)
 def test_what_is_none_of_the_three_is_told(bundles: Path, name: str) -> None:
     with pytest.raises((UnknownName, PackFormatError), match=r"not bundled \(toy, a-pca\)|direction pack"):
         sources.load_pack(name)
@@ -84,3 +86,10 @@ def test_a_lying_bundle_is_noticed(bundles: Path) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), "fingerprint": other.fingerprint}))
     with pytest.raises((PackMismatch, CheckpointError)):
         sources.generator_for(toy_pack(other))
+
+
+@pytest.mark.parametrize("source", ["x" * 500, "a\0b", "", "~/x", "file:///etc/passwd"])
+def test_a_pack_that_names_no_usable_source_says_so(bundles: Path, source: str) -> None:
+    made_for = replace(MadeFor.describe(toy_generator(seed=9)), source=source)
+    with pytest.raises(PackMismatch, match="cannot be fetched"):
+        sources.generator_for(replace(toy_pack(), made_for=made_for))
