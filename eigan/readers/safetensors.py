@@ -197,7 +197,8 @@ def save_generator(
     """Write `generator` as model.safetensors + config.json: both or nothing; the same generator gives the same bytes.
 
     fp16 halves the file and keeps the fingerprint; pictures differ by rounding. `source` says where the weights came
-    from (JSON-ready). `texts`: README.md and LICENSE to go with it. An eigan generator already in `folder` is replaced.
+    from (JSON-ready). `texts`: README.md and LICENSE to go with it. An eigan generator already in `folder` is
+    replaced; its own README.md and LICENSE stay where none is given.
 
     Raises:
         CheckpointError: `folder` holds something else, or a weight is too large for fp16.
@@ -221,7 +222,9 @@ def save_generator(
         description=description,
         source=dict(source or {}),
     )
-    files = {WEIGHTS: save(weights, metadata={"format": "pt"}), CONFIG: dump_json(config.model_dump()), **(texts or {})}
+    kept = {name: (path / name).read_bytes() for name in TEXTS if ((path := Path(folder)) / name).is_file()}
+    files = {WEIGHTS: save(weights, metadata={"format": "pt"}), CONFIG: dump_json(config.model_dump())}
+    files |= kept | dict(texts or {})
     try:
         write_folder(Path(folder), files, replaceable=is_generator_folder)
     except PackFormatError as error:

@@ -26,7 +26,7 @@ from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError
 resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
 for path in sys.stdin.read().split("\\0"):
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
         Checkpoint.open(path).build()
         outcome = "loaded"
@@ -35,7 +35,7 @@ for path in sys.stdin.read().split("\\0"):
     except BaseException as error:
         outcome = f"broke: {type(error).__name__}: {error}"
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps([path, outcome, time.perf_counter() - began, grown]))
+    print(json.dumps([path, outcome, time.process_time() - began, grown]))
 """
 
 

@@ -233,10 +233,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_end_quickly_in_a_sentence(name: str, tmp_path: Path) -> None:
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: what else the machine does is not the file's doing
     with pytest.raises(CheckpointError) as caught:
         opened(BOMBS[name], tmp_path)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert len(str(caught.value)) < 600
 
 
