@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from eigan.errors import FitError, FitInterrupted
@@ -19,6 +18,7 @@ from hub_export.methods import METHODS, Basis, Problem
 from hub_export.moments import Moments
 from hub_export.recipe import Recipe
 from hub_export.sampling import BLOCK_ROWS, SAMPLER, over_w, stream_w
+from hub_export.workers import on_one_thread
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done). May raise KeyboardInterrupt to stop the fit."""
@@ -26,7 +26,7 @@ Progress = Callable[[int, int, str], None]
 REPORT_ROWS = 8 * BLOCK_ROWS  # between two progress reports, when the recipe leaves it open
 NARROW_LAYERS = 3
 RANGES = {"narrow": 20.0, "some": 10.0, "all": 3.0}  # sigmas; the fewer layers move, the further an edit holds
-MIN_VARIANCE = 1e-8  # of the largest; below it a variance is rounding
+MIN_VARIANCE = 1e-8  # of the total; below it a variance is rounding
 
 
 def fit(
@@ -39,7 +39,7 @@ def fit(
     state_path: Path | None = None,
     resume: bool = False,
 ) -> DirectionPack:
-    """Directions of `generator` fitted by `recipe`. The same recipe on the same machine gives the same bytes.
+    """Directions of `generator` fitted by `recipe`. The same recipe gives the same bytes, on any number of threads.
 
     Work is done on the generator's device. With a state_path, moments of the codes drawn so far are kept there when the
     fit is interrupted, and when drawing is done; resume=True goes on from them, to the same bytes as an uninterrupted
@@ -128,9 +128,9 @@ def _directions(
 ) -> tuple[Direction, ...]:
     """Named directions. sigma² = vᵀ C v: the variance of the codes along v, measured alike for every method."""
     vectors = basis.vectors.double()  # (K, D)
-    variances = (vectors @ covariance * vectors).sum(dim=1)  # (K,)
+    variances = on_one_thread(lambda: (vectors @ covariance * vectors).sum(dim=1))  # (K,)
     total = float(covariance.trace())
-    flat = int((variances <= MIN_VARIANCE * float(torch.linalg.matrix_norm(covariance, 2))).sum())
+    flat = int((variances <= MIN_VARIANCE * total).sum())
     if flat:
         raise FitError(
             f"codes do not vary along {flat} of {len(vectors)} directions; ask for num_directions={len(vectors) - flat}"

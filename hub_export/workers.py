@@ -36,6 +36,17 @@ def parallel_map(work: Callable[[S], T], items: Iterable[S], num_workers: int) -
             yield pending.popleft().result()
 
 
+def on_one_thread(work: Callable[[], T]) -> T:
+    """work(), with every torch operator on one thread.
+
+    For decompositions of small matrices: the same bits on any number of cores, and no waiting for a core that is busy.
+    """
+    if torch.get_num_threads() == 1:
+        return work()
+    with single_threaded_workers(1) as pool:
+        return pool.submit(work).result()
+
+
 @contextlib.contextmanager
 def single_threaded_workers(count: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of `count` threads in which every torch operator runs on one thread.

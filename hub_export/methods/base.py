@@ -15,6 +15,7 @@ from eigan.generators.base import Generator
 from eigan.layers import LayerRange
 from hub_export.moments import Moments
 from hub_export.recipe import Recipe
+from hub_export.workers import on_one_thread
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def top_eigenvectors(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Eigenvectors are rows, signed by `orient`.
     """
-    values, columns = torch.linalg.eigh(matrix.double().cpu())  # ascending
+    values, columns = on_one_thread(lambda: torch.linalg.eigh(matrix.double().cpu()))  # ascending
     return orient(columns.flip(1)[:, :k].t()), values.flip(0)[:k]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hub_export.methods.base import Basis, Method, Problem, top_eigenvectors
+from hub_export.workers import on_one_thread
 
 
 def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tensor, Tensor]:
@@ -17,11 +18,11 @@ def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tenso
     n = argmax ‖Aᵀ n‖², ‖n‖ = 1. normalize="column": every column of A divided by its norm first, as the authors' code
     does (columns of zeros stay); "none": the formula of their paper.
     """
-    a = weights.double()
+    a = weights.double().cpu()
     if normalize == "column":
         norms = a.norm(dim=0, keepdim=True)
         a = a / norms.where(norms > 0, 1.0)
-    return top_eigenvectors(a @ a.t(), k)
+    return top_eigenvectors(on_one_thread(lambda: a @ a.t()), k)
 
 
 def solve(problem: Problem) -> Basis:

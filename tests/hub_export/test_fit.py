@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from eigan.errors import EiganError, FitError, FitInterrupted, InvalidCodes, PackFormatError
 from eigan.format import pack_files, read_pack
+from eigan.generators.stylegan2 import StyleGAN2
+from eigan.generators.stylegan2_config import StyleGAN2Config
 from eigan.layers import LayerRange
 from eigan.pack import DirectionPack, MadeFor
 from hub_export import Recipe, fit
@@ -28,6 +30,13 @@ from tests.toys import toy_generator
 
 GENERATOR = toy_generator()
 ROWS = 6 * BLOCK_ROWS + 100
+
+
+def wide_generator() -> StyleGAN2:
+    """Codes of 128 numbers: matrices large enough for the libraries to split over threads."""
+    generator = StyleGAN2(StyleGAN2Config(z_dim=128, c_dim=0, w_dim=128, resolution=4, channels={4: 32}))
+    generator.initialize(torch.Generator().manual_seed(0))
+    return generator.eval()
 
 
 def as_bytes(pack: DirectionPack) -> dict[str, bytes]:
@@ -78,6 +87,19 @@ def test_a_refit_gives_the_same_bytes(method: str, tmp_path: Path) -> None:
         fit(toy_generator(), Recipe(method, num_samples=ROWS)).save(folder)
     one, two = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
     assert one == two
+
+
+@pytest.mark.parametrize("method", ["pca", "sefa"])
+def test_no_number_of_threads_changes_a_byte(method: str) -> None:
+    wide, before = wide_generator(), torch.get_num_threads()
+    packs = []
+    try:
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            packs.append(as_bytes(fit(wide, Recipe(method, num_samples=ROWS))))
+    finally:
+        torch.set_num_threads(before)
+    assert packs[0] == packs[1] == packs[2]
 
 
 @given(batch_size=st.integers(0, 3 * ROWS))

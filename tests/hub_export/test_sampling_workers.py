@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hub_export.workers import parallel_map, single_threaded_workers
+from hub_export.workers import on_one_thread, parallel_map, single_threaded_workers
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,13 @@ def test_every_worker_has_one_thread_and_the_caller_keeps_its_own() -> None:
         thread.join()
         assert outside == [2]
     assert torch.get_num_threads() == 2
+
+
+def test_one_thread_for_one_piece_of_work() -> None:
+    assert on_one_thread(torch.get_num_threads) == 1
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    assert on_one_thread(threading.get_ident) == threading.get_ident()
 
 
 def test_few_results_are_held() -> None:

@@ -68,7 +68,7 @@ def test_a_link_is_followed_to_the_last_pixel(editor: Editor) -> None:
 def test_a_broken_link_falls_back(editor: Editor, query: dict[str, str]) -> None:
     with pytest.warns(UserWarning, match="This link cannot be shown"):
         updates = editor.arrive(query, HEADERS)
-    assert "seed=7&" in updates[editor.page.link]
+    assert f"seed={DEFAULT_SEED}&" in updates[editor.page.link]
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
