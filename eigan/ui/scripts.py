@@ -20,10 +20,19 @@ Bounds = tuple[int, float, float, float]  # index among the inputs, lowest, high
 
 SHUFFLE = f"() => [Math.floor(Math.random() * {SURPRISES}), {TICK}]"  # -> seed, tick
 BY_HAND = "() => -1"  # -> active
-ENTER_LOADS = """() => document.addEventListener("keydown", event => {
-  if (event.key !== "Enter" || !event.target.closest("#picker")) return;
-  setTimeout(() => document.querySelector("#load").click(), 200);  // once the box has taken what was typed
-})"""  # run once, when the page has loaded
+ENTER_LOADS = """() => {
+  let typed = false;  // since the arrow keys last moved: else Gradio's Enter takes the option that stood there before
+  const inPicker = event => event.target.closest("#picker");
+  document.addEventListener("input", event => { if (inPicker(event)) typed = true; }, true);
+  document.addEventListener("keydown", event => {
+    if (!inPicker(event)) return;
+    if (event.key.startsWith("Arrow")) typed = false;
+    if (event.key !== "Enter") return;
+    if (typed) { event.stopImmediatePropagation(); event.target.blur(); }
+    typed = false;
+    setTimeout(() => document.querySelector("#load").click(), 200);  // once the box has taken what was typed
+  }, true);
+}"""  # run once, when the page has loaded
 
 
 def bring_within(psi_index: int, num_inputs: int, bounds: Sequence[Bounds] = ()) -> str:

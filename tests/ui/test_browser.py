@@ -47,7 +47,7 @@ def test_first_visit_shows_the_first_pack_with_all_sliders_at_zero(visitor: Visi
     assert visitor.amounts() == dict.fromkeys(visitor.amounts(), 0.0)
     assert set(visitor.amounts()) <= set(pack.names)
     assert same(visitor.pixels(), render_directly(pack, DEFAULT_SEED, DEFAULT_PSI, {}))
-    assert visitor.page.locator("#badge").get_by_text(pack.name).is_visible()
+    assert visitor.page.locator("#badge strong").get_by_text(pack.name).is_visible()
 
 
 def test_keyboard_and_mouse_move_a_slider_and_the_picture_follows(visitor: Visitor, pack: DirectionPack) -> None:
