@@ -58,7 +58,7 @@ def test_every_pack_fits_and_shows_itself(name: str, heads: eigan.Generator) -> 
     assert sum(file.startswith("previews/") for file in extras) >= len(pack)
 
 
-@pytest.mark.parametrize("direction", eigan.load_pack("heads") if PACKS else [], ids=lambda d: d.name)
+@pytest.mark.parametrize("direction", list(eigan.load_pack("heads")) if PACKS else [], ids=lambda d: d.name)
 def test_every_slider_moves_the_picture_more_the_further_it_goes(
     direction: eigan.Direction, heads: eigan.Generator
 ) -> None:

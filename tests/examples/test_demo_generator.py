@@ -1,0 +1,132 @@
+"""The demo generator's recipe: pictures are reproducible, labels follow a mirror, a tiny training run exports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("numba")
+pytest.importorskip("scipy")
+
+from safetensors.torch import load_file
+
+from eigan.generators.stylegan2 import StyleGAN2
+from examples.demo_generator import attributes
+from examples.demo_generator.data import LabelledImages, load_split, render_split
+from examples.demo_generator.factors import INTERNAL, MIRRORED, sample
+from examples.demo_generator.heads import HeadRenderer
+from examples.demo_generator.latents import latents_of
+from examples.demo_generator.train import Settings, Trainer
+
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> HeadRenderer:
+    return HeadRenderer()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny rendered data set, 16 x 16."""
+    path = tmp_path_factory.mktemp("heads")
+    render_split(path, "train", 40, size=16, supersampling=1, workers=1)
+    return path
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_same_factors_same_bytes(renderer: HeadRenderer, seed: int) -> None:
+    factors = sample(np.random.default_rng(seed))
+    first = renderer.render(factors)
+    again = HeadRenderer().render(sample(np.random.default_rng(seed)))
+    assert first.shape == (64, 64, 3)
+    assert first.tobytes() == again.tobytes()
+    assert first.std() > 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_negated_factors_mirror_the_picture(renderer: HeadRenderer, seed: int) -> None:
+    factors = sample(np.random.default_rng(seed))
+    mirrored = factors | {name: -factors[name] for name in MIRRORED}
+    picture, mirror = renderer.render(factors).astype(float), renderer.render(mirrored).astype(float)
+    off_by = np.abs(picture[:, ::-1] - mirror).mean()
+    assert off_by < 3  # of 255: streaks of hair and the mesh itself are not quite symmetric
+    assert off_by < 0.3 * np.abs(picture - mirror).mean()
+
+
+def test_picture_depends_on_its_number_alone(folder: Path, renderer: HeadRenderer) -> None:
+    data = load_split(folder, "train")
+    factors = sample(np.random.default_rng([1, 7]))
+    assert np.array_equal(data.images[7], renderer.render(factors, 16, 1))
+    assert data.names == list(factors)
+    assert np.allclose(data.values[7], list(factors.values()))
+
+
+def test_mirrored_targets_and_latents(folder: Path) -> None:
+    data = load_split(folder, "train")
+    wanted = attributes.targets(data)
+    assert not set(INTERNAL) & set(wanted.names)
+    column = data.names.index("yaw")
+    values = data.values.copy()
+    values[:, column] *= -1
+    opposite = attributes.targets(LabelledImages(data.images, data.names, values))
+    yaw = wanted.names.index("yaw")
+    mirrored = wanted.mirrored()[:, yaw] * wanted.std[yaw] + wanted.mean[yaw]
+    assert np.allclose(mirrored, opposite.values[:, yaw] * opposite.std[yaw] + opposite.mean[yaw], atol=1e-5)
+    straight, mirror = latents_of(data.names, data.values)
+    assert straight.shape == mirror.shape == (40, len(data.names) + 2)  # two hues take two coordinates each
+    assert np.isfinite(straight).all()
+
+
+def test_frechet_distance_of_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(20_000, 3))
+    assert attributes.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+    assert attributes.frechet_distance(a, 2 * a + 1) == pytest.approx(3 + 3, rel=0.05)  # |1|^2 + 3 (2 - 1)^2
+
+
+def test_folded_regressor_reads_the_same() -> None:
+    torch.manual_seed(0)
+    model = attributes.AttributeRegressor(5, width=4)
+    model(torch.rand(8, 3, 64, 64))  # moves the running statistics
+    model.eval()
+    images, weights = torch.rand(2, 3, 64, 64), model.folded()
+    x = images
+    for i, (_, stride) in enumerate(attributes.WIDTHS_AND_STRIDES):
+        x = torch.conv2d(x, weights[f"conv{i}.weight"], weights[f"conv{i}.bias"], stride, 1).relu()
+    x = torch.nn.functional.linear(x.flatten(1), weights["fc.weight"], weights["fc.bias"]).relu()
+    x = torch.nn.functional.linear(x, weights["out.weight"], weights["out.bias"])
+    assert torch.allclose(x, model(images), atol=1e-5)
+
+
+def test_tiny_training_run_exports_and_resumes(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(channels=(8, 8, 8), w_dim=8, num_mapping_layers=2, warmup_batch=4, batch=4)
+    trainer = Trainer(settings, folder, None, torch.device("cpu"))
+    trainer.train_step()
+    assert trainer.in_warmup
+    trainer.seconds = settings.warmup_minutes * 60
+    trainer.train_step()
+    assert trainer.adversarial_kimg > 0
+    trainer.checkpoint(tmp_path, "tiny")
+
+    config = json.loads((tmp_path / "export" / "config.json").read_text())
+    assert config["mapping_lr_multiplier"] == 0.01
+    loaded = StyleGAN2.from_config(config)
+    loaded.load_weights(load_file(tmp_path / "export" / "model_fp32.safetensors"))
+    z = torch.randn(3, loaded.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exported = loaded.synthesis(loaded.mapping(z, truncation_psi=0.7))
+        trained = trainer.average.synthesis(trainer.average.mapping(z, truncation_psi=0.7))
+    assert torch.allclose(exported, trained, atol=1e-4)
+
+    resumed = Trainer(settings, folder, None, torch.device("cpu"))
+    resumed.resume(tmp_path / "last.pt")
+    assert (resumed.step, resumed.seconds) == (trainer.step, trainer.seconds)
+    for name, value in trainer.generator.state_dict().items():
+        assert torch.equal(value, resumed.generator.state_dict()[name])
+    resumed.train_step()
+    assert resumed.step == 3
