@@ -27,6 +27,7 @@ def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_pack(toy_pack(generator), root / "toy")
     save_pack(replace(toy_pack(generator), name="a-pca"), root / "a-pca")
     monkeypatch.setenv(sources.BUNDLE_ENV, str(root))
+    monkeypatch.chdir(root)
     return root
 
 
