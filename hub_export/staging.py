@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eigan.checkpoint import Checkpoint
 from eigan.errors import PublishError
 from eigan.format import EXTRA_FILE, MANIFEST, PRESETS, VECTORS, is_pack, pack_files, read_extras, read_pack
+from eigan.hub import parse_ref
+from eigan.pack import DirectionPack
 from eigan.readers.safetensors import CONFIG, WEIGHTS, read_config
 from eigan.readers.safetensors import FORMAT as GENERATOR_FORMAT
 from hub_export.card import render_card, render_generator_card
@@ -64,7 +66,7 @@ def stage_pack(folder: Path, repo_id: str, version: str, message: str, published
     `message` says what changed; empty, the folder's own section of that version or "Unreleased" does.
     `published` is the changelog of the version before, whose sections are kept.
     """
-    pack, extras = read_pack(folder).with_version(version), read_extras(folder)
+    pack, extras = without_path(read_pack(folder)).with_version(version), read_extras(folder)
     own = read_sections(extras.pop(CHANGELOG, b"").decode("utf-8", "replace"))
     own_changes = own.pop(version, "") or own.get(UNRELEASED, "")
     own.pop(UNRELEASED, None)
@@ -75,6 +77,14 @@ def stage_pack(folder: Path, repo_id: str, version: str, message: str, published
     ).encode()
     extras[README] = render_card(pack, extras, repo_id=repo_id, changes=changes).encode()
     return dict(pack_files(pack, extras))
+
+
+def without_path(pack: DirectionPack) -> DirectionPack:
+    """The pack without the folders of this machine in what it says of its generator's origin; a file's name stays."""
+    source = pack.made_for.source
+    if parse_ref(source) is not None and not Path(source).exists():
+        return pack
+    return replace(pack, made_for=replace(pack.made_for, source=Path(source).name))
 
 
 def stage_generator(folder: Path, repo_id: str, version: str, message: str, published: str) -> dict[str, bytes | Path]:

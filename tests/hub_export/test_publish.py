@@ -17,6 +17,7 @@ from huggingface_hub import HfApi
 import eigan
 from eigan.errors import CheckpointError, PackFormatError, PublishError
 from eigan.format import MANIFEST, read_pack, save_pack
+from eigan.hub import HubRef, download
 from eigan.pack import DirectionPack
 from eigan.sources import load_pack
 from hub_export.publish import Published, carry_out, plan, publish
@@ -68,6 +69,16 @@ def test_publish_then_load(hub: FakeHub, folder: Path) -> None:
     assert (pack.version, pack.revision, pack.names) == ("1.0.0", published.commit, toy_pack().names)
     assert torch.equal(pack["smile"].vector, toy_pack()["smile"].vector)
     assert set(published.uploaded) == set(hub.store.repos[REPO].files) - {".gitattributes"}
+
+
+def test_folders_of_this_machine_are_not_published(hub: FakeHub, folder: Path) -> None:
+    pack = toy_pack()
+    made_for = replace(pack.made_for, source="/home/someone/private/faces.pkl")
+    save_pack(replace(pack, made_for=made_for), folder)
+    go(folder)
+    published = download(HubRef(REPO, "v1.0.0"), ["*.json", "*.md"], max_bytes=10**6).path
+    assert load("1.0.0").made_for.source == "faces.pkl"
+    assert not any("someone" in (published / name).read_text() for name in ("config.json", "README.md"))
 
 
 def test_versions_stand_side_by_side_and_the_old_one_keeps_its_bytes(hub: FakeHub, folder: Path) -> None:
