@@ -84,9 +84,9 @@ class Generator(nn.Module, ABC):
         """JSON-ready description from which, with the weights, the same generator is built again."""
 
     @classmethod
+    @abstractmethod
     def from_config(cls, config: Mapping[str, Any]) -> Generator:
         """An uninitialised generator from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        raise NotImplementedError(f"{cls.__name__} cannot be built from a config")
 
     @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
