@@ -93,10 +93,11 @@ def render_card(
 
 
 def render_generator_card(
-    config: GeneratorConfig, *, repo_id: str | None = None, version: str = "", changes: str = ""
+    config: GeneratorConfig, *, name: str = "", repo_id: str | None = None, version: str = "", changes: str = ""
 ) -> str:
-    """README.md of a generator folder: what it is, how to load it pinned, and whose licence it is under."""
-    name = repo_id.split("/")[-1] if repo_id else config.architecture
+    """README.md of a generator folder called `name`: what it is, how to load it (pinned, with a repo_id and version),
+    and whose licence it is under."""
+    name = repo_id.split("/")[-1] if repo_id else name or config.architecture
     body = _render(
         "generator.md.j2",
         config=config,

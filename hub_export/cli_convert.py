@@ -48,7 +48,7 @@ def convert(
     origin = {"container": checkpoint.container, **describe_origin(source, checkpoint)}
     with console.status("writing"):
         save_generator(generator, out, source=origin, **details)  # type: ignore[arg-type]
-        card = render_generator_card(read_config(out / CONFIG)).encode()
+        card = render_generator_card(read_config(out / CONFIG), name=out.absolute().name).encode()
         save_generator(generator, out, source=origin, texts={"README.md": card}, **details)  # type: ignore[arg-type]
     with console.status("comparing pictures"):
         levels = picture_difference(generator, Checkpoint.open(out).build())

@@ -88,7 +88,7 @@ def without_path(pack: DirectionPack) -> DirectionPack:
 
 
 def stage_generator(folder: Path, repo_id: str, version: str, message: str, published: str) -> dict[str, bytes | Path]:
-    """The generator's files; a README.md of its own is kept, else one is written. Versions are tags only."""
+    """The generator's files. A README.md that a person wrote is kept, else one is written. Versions are tags only."""
     config = read_config(folder / CONFIG)
     files: dict[str, bytes | Path] = {WEIGHTS: folder / WEIGHTS, CONFIG: (folder / CONFIG).read_bytes()}
     for name in (README, LICENSE):
@@ -96,7 +96,8 @@ def stage_generator(folder: Path, repo_id: str, version: str, message: str, publ
             if path.stat().st_size > MAX_TEXT_BYTES:
                 raise PublishError(f"{path} is larger than {MAX_TEXT_BYTES:,} bytes; shorten it")
             files[name] = path.read_bytes()
-    if README not in files:
+    unpublished = render_generator_card(config, name=folder.absolute().name).encode()
+    if files.get(README, unpublished) == unpublished:  # as `convert` left it: without repository and version
         files[README] = render_generator_card(config, repo_id=repo_id, version=version, changes=message).encode()
     return files
 

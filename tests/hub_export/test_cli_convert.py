@@ -38,14 +38,16 @@ def test_an_official_pickle_becomes_safetensors(official: Path, tmp_path: Path, 
     config = json.loads((out / "config.json").read_text())
     assert config["source"]["sha256"] == hashlib.sha256(official.read_bytes()).hexdigest()
     assert str(tmp_path) not in (out / "config.json").read_text()
-    assert "license: mit" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "license: mit" in card
+    assert 'load_generator("converted")' in card
 
 
 def test_converting_twice_gives_the_same_bytes(official: Path, tmp_path: Path) -> None:
-    for name in ("a", "b", "a"):  # the second "a" replaces the first
-        run(official, "--out", tmp_path / name, "--license", "mit")
+    for place in ("a", "b", "a"):  # the second "a" replaces the first
+        run(official, "--out", tmp_path / place / "faces", "--license", "mit")
     for file in ("config.json", "model.safetensors", "README.md"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+        assert (tmp_path / "a/faces" / file).read_bytes() == (tmp_path / "b/faces" / file).read_bytes()
 
 
 def test_the_licence_must_be_said(official: Path, tmp_path: Path) -> None:
