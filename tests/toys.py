@@ -8,6 +8,27 @@ from eigan.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, MadeFor, Preset
 
+NAMES = """
+name = "people"
+license = "mit"
+
+[[direction]]
+from = "toy/age"
+name = "youth"
+poles = ["old", "young"]
+layers = "2-3"
+flip = true
+range = [-4, 2]
+
+[[direction]]
+from = "toy/smile"
+name = "joy"
+
+[[preset]]
+name = "young and happy"
+amounts = { youth = 1, joy = 1.5 }
+"""
+
 
 def toy_generator(seed: int = 0, *, c_dim: int = 0) -> StyleGAN2:
     """32 px, 8 layers of 16, with w_avg and noise set as training would leave them."""

@@ -6,12 +6,10 @@ import errno
 import importlib
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -22,6 +20,8 @@ from eigan.pack import MadeFor
 from hub_export.cli import app
 from hub_export.previews import CONTACT_SHEET
 from tests.toys import toy_generator, toy_pack
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLES = 9000
 
@@ -42,15 +42,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small pictures are drawn quickest so, above all beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

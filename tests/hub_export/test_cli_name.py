@@ -11,22 +11,7 @@ from eigan import load_pack
 from eigan.errors import EiganError, FitError, PackFormatError
 from eigan.format import read_extras, save_pack
 from hub_export.cli import app
-from tests.toys import toy_generator, toy_pack
-
-NAMES = """
-name = "people"
-[[direction]]
-from = "toy/age"
-name = "youth"
-poles = ["old", "young"]
-flip = true
-[[direction]]
-from = "toy/smile"
-name = "joy"
-[[preset]]
-name = "young and happy"
-amounts = { youth = 1, joy = 1.5 }
-"""
+from tests.toys import NAMES, toy_generator, toy_pack
 
 
 @pytest.fixture

@@ -10,28 +10,7 @@ import torch
 
 from eigan.errors import EiganError, PackFormatError, UnknownName
 from hub_export.naming import name_directions, read_names
-from tests.toys import toy_generator, toy_pack
-
-NAMES = """
-name = "people"
-license = "mit"
-
-[[direction]]
-from = "toy/age"
-name = "youth"
-poles = ["old", "young"]
-layers = "2-3"
-flip = true
-range = [-4, 2]
-
-[[direction]]
-from = "toy/smile"
-name = "joy"
-
-[[preset]]
-name = "young and happy"
-amounts = { youth = 1, joy = 1.5 }
-"""
+from tests.toys import NAMES, toy_generator, toy_pack
 
 
 def names_file(tmp_path: Path, text: str = NAMES) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,14 +18,7 @@ from eigan.render import Renderer, strip
 from hub_export.previews import CONTACT_SHEET, LABEL_WIDTH, preview_codes, render_previews, shrink, slugs
 from tests.toys import toy_direction, toy_generator, toy_pack
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small pictures are drawn quickest so, above all beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def opened(data: bytes) -> Image.Image:
