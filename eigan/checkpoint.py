@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from eigan.dialects import translate
 from eigan.errors import CheckpointError, HubError, UnknownArchitecture, list_names
 from eigan.generators import ARCHITECTURES
 from eigan.generators.base import Generator
@@ -139,18 +140,18 @@ def recognize(raw: RawCheckpoint, source: str, revision: str = "") -> Checkpoint
         UnknownArchitecture: no architecture claims the weights.
         CheckpointError: one does, but the weights or what the file says of them cannot be.
     """
-    architecture, config = raw.architecture, raw.config
-    if config is not None:
-        if architecture not in ARCHITECTURES:
-            raise UnknownArchitecture(
-                f"{source} holds a {architecture!r}; this eigan knows {list_names(ARCHITECTURES)}"
-            )
-    else:
-        try:
+    if raw.config is not None and raw.architecture not in ARCHITECTURES:
+        raise UnknownArchitecture(
+            f"{source} holds a {raw.architecture!r}; this eigan knows {list_names(ARCHITECTURES)}"
+        )
+    try:
+        raw = raw if raw.config is not None else translate(raw)
+        architecture, config = raw.architecture, raw.config
+        if config is None:
             claims = ((name, kind.infer_config(raw.weights, raw.hints)) for name, kind in ARCHITECTURES.items())
             architecture, config = next(((name, found) for name, found in claims if found is not None), ("", None))
-        except CheckpointError as error:
-            raise type(error)(f"{source}: {error}") from None
+    except CheckpointError as error:
+        raise type(error)(f"{source}: {error}") from None
     if config is None:
         names = list_names(sorted(raw.weights), 4)
         raise UnknownArchitecture(

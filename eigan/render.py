@@ -15,6 +15,7 @@ from eigan.edit import Edit
 from eigan.errors import InvalidCodes
 from eigan.generators.base import Codes, Generator, NoiseMode, State, iterate_batches
 from eigan.pack import Direction
+from eigan.pose import STILL, Pose
 
 Pictures = npt.NDArray[np.uint8]  # (N, H, W, 3)
 
@@ -35,6 +36,7 @@ class _Trail:
 
     codes: Codes
     noise_mode: NoiseMode
+    pose: Pose
     states: tuple[State, ...]
 
 
@@ -52,40 +54,45 @@ class Renderer:
         self.batch_size = batch_size
         self._trail: _Trail | None = None
 
-    def render(self, codes: Codes, edit: Edit | None = None, *, noise_mode: NoiseMode = "const") -> Pictures:
-        """Pictures (N, H, W, 3), uint8, of codes (N, L, D) after `edit`.
+    def render(
+        self, codes: Codes, edit: Edit | None = None, *, noise_mode: NoiseMode = "const", pose: Pose = STILL
+    ) -> Pictures:
+        """Pictures (N, H, W, 3), uint8, of codes (N, L, D) after `edit`, shifted and turned by `pose`.
 
         Raises:
-            InvalidCodes: codes or edit do not fit the generator.
+            InvalidCodes: codes, edit or pose do not fit the generator.
         """
         self.generator.check_codes(codes)
-        self.generator.check_noise_mode(noise_mode)
+        self.generator.check_options(noise_mode, pose)
         with torch.inference_mode():
             moved = (edit.apply(codes) if edit else codes).to(self.generator.device, torch.float32)
             batches = [
-                self._render_batch(moved[rows], noise_mode) for rows in iterate_batches(len(moved), self.batch_size)
+                self._render_batch(moved[rows], noise_mode, pose)
+                for rows in iterate_batches(len(moved), self.batch_size)
             ]
         size = self.generator.resolution
         return np.concatenate(batches) if batches else np.zeros((0, size, size, 3), np.uint8)
 
-    def _render_batch(self, codes: Codes, noise_mode: NoiseMode) -> Pictures:
+    def _render_batch(self, codes: Codes, noise_mode: NoiseMode, pose: Pose) -> Pictures:
         stages = self.generator.stages
         trail = self._trail
-        states = [] if trail is None else list(trail.states[: self._first_stale(trail, codes, noise_mode) + 1])
+        states = [] if trail is None else list(trail.states[: self._first_stale(trail, codes, noise_mode, pose) + 1])
         if not states:
-            states = [self.generator.initial_state(codes, noise_mode)]
+            states = [self.generator.initial_state(codes, noise_mode, pose)]
         for stage in stages[len(states) - 1 :]:
             states.append(stage(states[-1], codes))
-        self._trail = _Trail(codes.clone(), noise_mode, tuple(states))
+        self._trail = _Trail(codes.clone(), noise_mode, pose, tuple(states))
         return to_uint8(self.generator.image_of(states[-1]))
 
-    def _first_stale(self, trail: _Trail, codes: Codes, noise_mode: NoiseMode) -> int:
+    def _first_stale(self, trail: _Trail, codes: Codes, noise_mode: NoiseMode, pose: Pose) -> int:
         """Index of the first stage to compute again; -1 when nothing of the trail holds."""
-        if trail.noise_mode != noise_mode or trail.codes.shape != codes.shape or trail.codes.device != codes.device:
+        if (trail.noise_mode, trail.pose) != (noise_mode, pose):
+            return -1
+        if trail.codes.shape != codes.shape or trail.codes.device != codes.device:
             return -1
         changed = (trail.codes != codes).any(dim=2).any(dim=0).nonzero().flatten().tolist()
         for index, stage in enumerate(self.generator.stages):
-            if any(layer in stage.layers for layer in changed):
+            if stage.layers is not None and any(layer in stage.layers for layer in changed):
                 return index
         return len(self.generator.stages)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -19,26 +19,33 @@ from torch import Tensor, nn
 
 from eigan.errors import CheckpointError, InvalidCodes, UnknownName, list_names
 from eigan.layers import LayerRange
+from eigan.pose import STILL, Pose
 
 Codes = Tensor  # (N, L, D): one row of D numbers for each of the L layers
 NoiseMode = Literal["const", "none"]
 NOISE_MODES: tuple[NoiseMode, ...] = ("const", "none")
+Truncation = Literal["mean", "threshold", "none"]
 
 
 @dataclass(frozen=True)
 class State:
-    """What flows between stages: feature maps, and the image gathered so far (skip architectures)."""
+    """What flows between stages: feature maps, and the image gathered so far (skip architectures).
+
+    kept: earlier feature maps, by name, that a later stage reads again (FastGAN's skip-layer excitation).
+    """
 
     features: Tensor  # (N, C, H, W)
     image: Tensor | None  # (N, img_channels, H, W)
     noise_mode: NoiseMode
+    pose: Pose = STILL
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Stage(ABC):
-    """One step of synthesis. `layers` are the rows of the codes that it reads, half-open."""
+    """One step of synthesis. `layers` are the rows of the codes that it reads, half-open; None: it reads none."""
 
     name: str
-    layers: LayerRange
+    layers: LayerRange | None
 
     @abstractmethod
     def __call__(self, state: State, codes: Codes) -> State:
@@ -50,6 +57,9 @@ class Generator(nn.Module, ABC):
 
     architecture: ClassVar[str]
     published_prefixes: ClassVar[Mapping[str, str]] = {}  # our module prefixes -> the field's names, in files
+    truncation: ClassVar[Truncation] = "mean"  # what truncation_psi does: move to w_avg; threshold of z; nothing
+    default_psi: ClassVar[float] = 0.7  # what a person would start with
+    has_pose: ClassVar[bool] = False  # whether a Pose moves the picture
 
     z_dim: int
     c_dim: int
@@ -66,14 +76,22 @@ class Generator(nn.Module, ABC):
         """Stages in order; their fold is `synthesis`."""
 
     @abstractmethod
-    def initial_state(self, codes: Codes, noise_mode: NoiseMode) -> State:
-        """The state before the first stage."""
+    def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
+        """The state before the first stage. Raises InvalidCodes on an unknown noise mode or a pose it cannot take."""
 
     @abstractmethod
     def mapping(
-        self, z: Tensor, c: Tensor | None = None, *, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+        self,
+        z: Tensor,
+        c: Tensor | int | None = None,
+        *,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
     ) -> Codes:
-        """Codes (N, L, D) of latents z (N, z_dim); truncation moves the first `truncation_cutoff` rows to the mean."""
+        """Codes (N, L, D) of latents z (N, z_dim); truncation moves the first `truncation_cutoff` rows to the mean.
+
+        c: a class index, one-hot or soft labels (N, c_dim). Families without truncation refuse psi != 1.
+        """
 
     @abstractmethod
     def style_weights(self, layers: LayerRange | None = None) -> Tensor:
@@ -103,14 +121,15 @@ class Generator(nn.Module, ABC):
         """One line for people: architecture, size and codes."""
         return f"{self.architecture} {self.resolution}px ({self.num_layers} layers of {self.code_dim})"
 
-    def synthesis(self, codes: Codes, *, noise_mode: NoiseMode = "const") -> Tensor:
+    def synthesis(self, codes: Codes, *, noise_mode: NoiseMode = "const", pose: Pose = STILL) -> Tensor:
         """Images (N, img_channels, H, W), float32, nominally in [-1, 1] and not clipped.
 
         Raises:
-            InvalidCodes: codes are not (N, num_layers, code_dim), or the noise mode is unknown.
+            InvalidCodes: codes are not (N, num_layers, code_dim), the noise mode is unknown, or a pose is given to a
+                family that has none.
         """
         self.check_codes(codes)
-        state = self.initial_state(codes, noise_mode)
+        state = self.initial_state(codes, noise_mode, pose)
         for stage in self.stages:
             state = stage(state, codes)
         return self.image_of(state)
@@ -140,9 +159,30 @@ class Generator(nn.Module, ABC):
                 f"{self.describe()} wants (N, {self.num_layers}, {self.code_dim})"
             )
 
-    def check_noise_mode(self, noise_mode: str) -> None:
+    def check_layers(self, layers: LayerRange | None) -> LayerRange:
+        """`layers`, or all of them when None. Raises InvalidCodes when this generator does not have them."""
+        chosen = layers or LayerRange(0, self.num_layers)
+        if chosen.stop > self.num_layers:
+            raise InvalidCodes(f"layers {chosen} do not exist; this generator has layers 0-{self.num_layers - 1}")
+        return chosen
+
+    def check_options(self, noise_mode: str, pose: Pose = STILL) -> None:
+        """Raise InvalidCodes unless this generator can draw with this noise mode and pose."""
         if noise_mode not in NOISE_MODES:
             raise InvalidCodes(f"unknown noise mode {noise_mode!r}; known: {', '.join(NOISE_MODES)}")
+        if not (self.has_pose or pose.is_still):
+            raise InvalidCodes(f"{self.describe()} cannot be shifted or turned; only StyleGAN3 has a pose")
+
+    def check_z(self, z: Tensor) -> Tensor:
+        """z on this generator's device. Raises InvalidCodes unless it is (N, z_dim)."""
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise InvalidCodes(f"latents have shape {tuple(z.shape)}; {self.describe()} wants (N, {self.z_dim})")
+        return z.to(self.device, torch.float32)
+
+    def refuse_truncation(self, psi: float, cutoff: int | None) -> None:
+        """Raise InvalidCodes when truncation is asked of a family that has none."""
+        if psi != 1.0 or cutoff is not None:
+            raise InvalidCodes(f"{self.describe()} has no truncation; leave truncation_psi at 1 and the cutoff out")
 
     def class_codes(self, c: Tensor | int | None, count: int) -> Tensor | None:
         """Class vectors (count, c_dim) from an index, one-hot or soft labels; None for unconditional generators.

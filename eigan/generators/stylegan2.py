@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eigan.errors import InvalidCodes
-from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State
+from eigan.generators.base import Codes, NoiseMode, Stage, State
 from eigan.generators.layers import (
     EPSILON,
     LRELU_GAIN,
@@ -28,8 +27,10 @@ from eigan.generators.layers import (
     up_convolution,
     upsample2d,
 )
+from eigan.generators.style_based import StyleBasedGenerator
 from eigan.generators.stylegan2_config import StyleGAN2Config, infer_config
 from eigan.layers import LayerRange
+from eigan.pose import STILL, Pose
 
 
 class ModulatedConv(nn.Module):
@@ -135,6 +136,7 @@ class ResidualSkip(nn.Module):
 class SynthesisBlock(nn.Module, Stage):
     """All layers at one resolution; the stage "b{resolution}" (NVIDIA's name)."""
 
+    layers: LayerRange
     const: Tensor
     resample_filter: Tensor
 
@@ -193,7 +195,7 @@ class SynthesisBlock(nn.Module, Stage):
                 self.const.normal_(generator=generator)
 
 
-class StyleGAN2(Generator):
+class StyleGAN2(StyleBasedGenerator):
     """StyleGAN2 generator; codes are w, one row per convolution plus one for the last toRGB (2 log2(r) - 2 rows).
 
     `compute_dtype` is the precision of the feature maps; mapping, demodulation and image stay float32.
@@ -201,7 +203,6 @@ class StyleGAN2(Generator):
 
     architecture: ClassVar[str] = "stylegan2"
     published_prefixes: ClassVar[Mapping[str, str]] = {"mapper.": "mapping.", "blocks.": "synthesis."}
-    code_space = "w"
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
@@ -237,39 +238,18 @@ class StyleGAN2(Generator):
     def stages(self) -> Sequence[Stage]:
         return tuple(self.blocks.values())  # type: ignore[arg-type]
 
-    def initial_state(self, codes: Codes, noise_mode: NoiseMode) -> State:
-        self.check_noise_mode(noise_mode)
+    def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
+        self.check_options(noise_mode, pose)
         empty = torch.empty(len(codes), 0, 4, 4, device=codes.device, dtype=self.compute_dtype)
         return State(empty, None, noise_mode)
 
     def map_to_w(self, z: Tensor, c: Tensor | int | None = None) -> Tensor:
         """w (N, w_dim), float32, of latents z (N, z_dim); not truncated."""
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise InvalidCodes(f"latents have shape {tuple(z.shape)}; {self.describe()} wants (N, {self.z_dim})")
-        return self.mapper(z.to(self.device), self.class_codes(c, len(z)))  # type: ignore[no-any-return]
+        return self.mapper(self.check_z(z), self.class_codes(c, len(z)))  # type: ignore[no-any-return]
 
-    def mapping(
-        self,
-        z: Tensor,
-        c: Tensor | int | None = None,
-        *,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Codes:
-        """Codes (N, L, w_dim): w repeated over the layers, then w_avg + psi (w - w_avg) on the first `cutoff` rows."""
-        codes = self.map_to_w(z, c)[:, None].repeat(1, self.num_layers, 1)
-        return self.truncate(codes, truncation_psi, truncation_cutoff)
-
-    def truncate(self, codes: Codes, psi: float, cutoff: int | None = None) -> Codes:
-        """Codes moved towards w_avg on the first `cutoff` rows (all when None). Raises InvalidCodes on a bad cutoff."""
-        if not math.isfinite(psi):
-            raise InvalidCodes(f"truncation_psi is {psi}; wanted a finite number (1 leaves the picture alone)")
-        if cutoff is not None and not 0 <= cutoff <= self.num_layers:
-            raise InvalidCodes(f"truncation_cutoff is {cutoff}; this generator has {self.num_layers} layers")
-        if psi == 1.0:
-            return codes
-        moved = self.mapper.w_avg.lerp(codes[:, :cutoff], psi)
-        return moved if cutoff is None else torch.cat([moved, codes[:, cutoff:]], dim=1)
+    @property
+    def w_avg(self) -> Tensor:
+        return self.mapper.w_avg
 
     def style_weights(self, layers: LayerRange | None = None) -> Tensor:
         """(w_dim, M): affine weights of the layers side by side, raw (equalised scaling left out; it is one number).
@@ -277,9 +257,7 @@ class StyleGAN2(Generator):
         Row l of the codes feeds convolution l; the last row feeds the last toRGB alone. Other toRGB affines share
         their row with a convolution and are left out, as SeFa's own code does.
         """
-        chosen = layers or LayerRange(0, self.num_layers)
-        if chosen.stop > self.num_layers:
-            raise InvalidCodes(f"layers {chosen} do not exist; this generator has layers 0-{self.num_layers - 1}")
+        chosen = self.check_layers(layers)
         blocks = [block for block in self.blocks.values() if isinstance(block, SynthesisBlock)]
         affines = [conv.affine for block in blocks for conv in block.convolutions]
         affines += [blocks[-1].torgb.affine] if blocks[-1].torgb else []

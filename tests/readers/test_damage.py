@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError
 from eigan.readers.safetensors import CONFIG, WEIGHTS, save_generator
-from tests.generators.parity import OWN
+from tests.parity.folders import OWN
 from tests.readers.makers import snapshot
 from tests.toys import toy_generator
 

@@ -11,7 +11,7 @@ import torch
 from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError, UnknownArchitecture
 from eigan.readers import nvidia
-from tests.generators.parity import folders
+from tests.parity.folders import folders
 from tests.readers.makers import Call, dumps, module, nest, snapshot
 from tests.toys import toy_generator
 
