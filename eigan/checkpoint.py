@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,13 @@ from eigan.errors import CheckpointError, HubError, UnknownArchitecture, list_na
 from eigan.generators import ARCHITECTURES
 from eigan.generators.base import Generator
 from eigan.readers import RawCheckpoint, read_checkpoint, safetensors
+from eigan.web import fetch_url, is_url, without_secrets
 
 if TYPE_CHECKING:
     from eigan.hub import HubFolder, HubRef
 
 MAX_DOWNLOAD_BYTES = 4 * 2**30
-OTHER_FILES = ("*.safetensors", "*.pkl")
+OTHER_FILES = ("*.safetensors", "*.pkl", "*.pt", "*.pth", "*.bin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,11 @@ class Checkpoint:
 
     @classmethod
     def open(cls, source: str | Path, *, token: str | bool | None = None, offline: bool = False) -> Checkpoint:
-        """The checkpoint at a path, under a bundled name, or on the Hub ("org/name", "org/name@v1.0.0:network.pkl").
+        """The checkpoint at a path, under a bundled name, on the Hub ("org/name", "org/name@v1.0.0:network.pkl"), or
+        at an https address.
 
-        Bundled names win over paths, paths over Hub repositories. Nothing in the file is ever run.
+        Bundled names win over paths, paths over Hub repositories. Nothing in the file is ever run. The token goes to
+        the Hub alone.
 
         Raises:
             UnsafeCheckpoint: the file asks for more than weights need.
@@ -56,7 +59,8 @@ class Checkpoint:
             HubError: the Hub cannot give it.
         """
         path, revision = locate(source, token=token, offline=offline)
-        return recognize(read_checkpoint(path), str(source), revision)
+        shown = without_secrets(str(source)) if is_url(str(source)) else str(source)
+        return recognize(read_checkpoint(path), shown, revision)
 
     def build(self) -> Generator:
         """The generator: evaluation mode, frozen, on the CPU. It uses these weights themselves, no copy is made.
@@ -94,6 +98,8 @@ def locate(source: str | Path, *, token: str | bool | None, offline: bool) -> tu
     path = Path(source).expanduser()
     if _exists(path):
         return path, ""
+    if isinstance(source, str) and is_url(source):
+        return fetch_url(source, max_bytes=MAX_DOWNLOAD_BYTES, offline=offline), ""
     if isinstance(source, str):
         from eigan.hub import parse_ref
 
@@ -101,7 +107,8 @@ def locate(source: str | Path, *, token: str | bool | None, offline: bool) -> tu
         if ref is not None:
             return _download(ref, token=token, offline=offline)
     raise CheckpointError(
-        f"{str(source)[:200]!r} is no file or folder here, no bundled generator and no Hub repository (org/name)"
+        f"{str(source)[:200]!r} is no file or folder here, no bundled generator, no Hub repository (org/name) and no "
+        "https address"
     )
 
 
@@ -115,8 +122,8 @@ def _exists(path: Path) -> bool:
 def _download(ref: HubRef, *, token: str | bool | None, offline: bool) -> tuple[Path, str]:
     from eigan.hub import download
 
-    def get(*patterns: str) -> HubFolder:
-        return download(ref, patterns, max_bytes=MAX_DOWNLOAD_BYTES, token=token, offline=offline)
+    def get(*patterns: str, lone: Sequence[str] = ()) -> HubFolder:
+        return download(ref, patterns, max_bytes=MAX_DOWNLOAD_BYTES, lone=lone, token=token, offline=offline)
 
     if ref.filename:
         folder = get(ref.filename, (PurePosixPath(ref.filename).parent / safetensors.CONFIG).as_posix())
@@ -129,8 +136,9 @@ def _download(ref: HubRef, *, token: str | bool | None, offline: bool) -> tuple[
     else:
         if (folder.path / safetensors.WEIGHTS).is_file():
             return folder.path, folder.commit
-    folder = get(*OTHER_FILES)
-    return folder.path, folder.commit
+    folder = get(safetensors.CONFIG, *OTHER_FILES, lone=OTHER_FILES)
+    found = [p for p in folder.path.rglob("*") if any(p.match(pattern) for pattern in OTHER_FILES)]
+    return (found[0] if len(found) == 1 else folder.path), folder.commit
 
 
 def recognize(raw: RawCheckpoint, source: str, revision: str = "") -> Checkpoint:

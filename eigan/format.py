@@ -103,14 +103,19 @@ class PresetFile(StrictModel):
 
 def is_pack(folder: Path) -> bool:
     """Whether `folder` looks like a direction pack (its manifest says so); nothing is checked yet."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
-        return False
+    return stated_format(folder / MANIFEST) == FORMAT
+
+
+def stated_format(config: Path) -> str:
+    """The "format" that a config.json states, unchecked; "" when there is none to read."""
     try:
-        value = json.loads(manifest.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and value.get("format") == FORMAT
+        if not config.is_file() or config.stat().st_size > MAX_MANIFEST_BYTES:
+            return ""
+        value = json.loads(config.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    stated = value.get("format") if isinstance(value, dict) else None
+    return stated if isinstance(stated, str) else ""
 
 
 def read_pack(folder: Path) -> DirectionPack:

@@ -94,9 +94,17 @@ def hub_api(token: Token = None) -> HfApi:
 
 
 def download(
-    ref: HubRef, patterns: Sequence[str], *, max_bytes: int, token: Token = None, offline: bool = False
+    ref: HubRef,
+    patterns: Sequence[str],
+    *,
+    max_bytes: int,
+    lone: Sequence[str] = (),
+    token: Token = None,
+    offline: bool = False,
 ) -> HubFolder:
     """The files of `ref` that match `patterns` (fnmatch), from the Hub's cache or the Hub: all of one commit.
+
+    lone: patterns of files of which a person wants one; when several match, none is downloaded and they are named.
 
     Sizes are looked at before the download, hashes after it. A full commit that is cached costs no request (one before
     huggingface_hub 2.0), a cached tag one. When the Hub cannot be reached a cached copy is used and a warning logged.
@@ -122,6 +130,7 @@ def download(
             lambda: api.model_info(ref.repo_id, revision=ref.revision, files_metadata=True),
             attempts=1 if spare else ATTEMPTS,
         )
+        _check_lone(ref, info.siblings or [], lone)
         wanted = _choose(ref, info.siblings or [], patterns, max_bytes)
         return _fetch(ref, str(info.sha), wanted, token)
     except EiganError:
@@ -221,6 +230,15 @@ def _choose(ref: HubRef, siblings: Sequence[Any], patterns: Sequence[str], max_b
         if "\\" in name or ".." in name.split("/") or name.startswith("/"):
             raise HubError(f"{ref} lists a file {name[:100]!r}, which would leave its folder; nothing was downloaded")
     return wanted
+
+
+def _check_lone(ref: HubRef, siblings: Sequence[Any], lone: Sequence[str]) -> None:
+    names = [s.rfilename for s in siblings if _matches(s.rfilename, lone)]
+    if len(names) > 1:
+        raise HubError(
+            f"{ref} holds {len(names)} checkpoints, none was downloaded; name one, as {ref}:{names[0]}. "
+            f"There are {list_names(names)}"
+        )
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

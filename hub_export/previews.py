@@ -31,7 +31,7 @@ def render_previews(
     pack: DirectionPack,
     *,
     seeds: Sequence[int] = (0, 1, 2),
-    psi: float = 0.7,
+    psi: float | None = None,
     num_amounts: int = 7,
     max_tile: int = 128,
     progress: Callable[[int, int, str], None] | None = None,
@@ -39,7 +39,7 @@ def render_previews(
     """File name -> WebP: previews/<slug>.webp for each direction (rows: seeds, columns: amounts over the slider's
     range), and previews/contact-sheet.webp (rows: the first 40 directions, on the first seed).
 
-    Tiles are at most max_tile pixels wide. Generators without truncation (codes in z) take no psi.
+    Tiles are at most max_tile pixels wide. psi: None for what suits the generator.
 
     Raises:
         PackMismatch: the pack was made for another generator.
@@ -62,7 +62,7 @@ def render_previews(
     return files
 
 
-def preview_codes(generator: Generator, pack: DirectionPack, seeds: Sequence[int], psi: float) -> Codes:
+def preview_codes(generator: Generator, pack: DirectionPack, seeds: Sequence[int], psi: float | None = None) -> Codes:
     """Truncated codes (N, L, D) of the seeds, of the class the pack was fitted on, else class seed modulo c_dim."""
     c = None
     if generator.c_dim:
@@ -71,7 +71,7 @@ def preview_codes(generator: Generator, pack: DirectionPack, seeds: Sequence[int
         c = torch.nn.functional.one_hot(torch.tensor(classes), generator.c_dim).float().to(generator.device)
     z = seeded_z(seeds, generator.z_dim).to(generator.device)
     with torch.no_grad():
-        return generator.mapping(z, c, truncation_psi=psi if generator.code_space == "w" else 1.0)
+        return generator.mapping(z, c, truncation_psi=generator.default_psi if psi is None else psi)
 
 
 def render_tiles(

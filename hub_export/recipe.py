@@ -71,7 +71,8 @@ class Recipe:
                 f"{self.method} finds nothing in the {generator.code_space} of {generator.describe()}: codes spread "
                 f"alike along every direction there. Use another method."
             )
-        num_directions = min(NUM_DIRECTIONS, dim) if self.num_directions is None else self.num_directions
+        varying = dim if generator.code_space == "w" else min(dim, generator.z_dim)  # the rest of a z code is the class
+        num_directions = min(NUM_DIRECTIONS, varying) if self.num_directions is None else self.num_directions
         if num_directions > dim:
             raise FitError(f"{num_directions} directions asked for; codes of {generator.describe()} have {dim} numbers")
         num_samples = method.num_samples if self.num_samples is None else self.num_samples

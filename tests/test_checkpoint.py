@@ -97,6 +97,24 @@ def test_pickles_on_the_hub_are_read_by_the_same_rules(hub: FakeHub) -> None:
         Checkpoint.open("acme/evil")
 
 
+def test_one_of_several_checkpoints_is_asked_for_before_anything_is_downloaded(hub: FakeHub) -> None:
+    data = snapshot(toy_generator())
+    hub.store.push("acme/many", {"a.pkl": data, "old/b.pt": b"not read", "README.md": b"# two"})
+    with pytest.raises(HubError, match=r"2 checkpoints, none was downloaded; name one, as acme/many:a\.pkl"):
+        Checkpoint.open("acme/many")
+    assert not hub.requests("a.pkl") and not hub.requests("b.pt")
+    assert Checkpoint.open("acme/many:a.pkl").build().fingerprint == toy_generator().fingerprint
+
+
+def test_the_only_checkpoint_of_a_repository_may_lie_in_a_folder(hub: FakeHub, files: dict[str, bytes]) -> None:
+    hub.store.push("acme/deep", {"nets/ffhq.pkl": snapshot(toy_generator())})
+    assert Checkpoint.open("acme/deep").container == "nvidia"
+    weights = {"diffusion_pytorch_model.safetensors": files[WEIGHTS], CONFIG: files[CONFIG]}
+    hub.store.push("acme/diffusers-like", weights)
+    checkpoint = Checkpoint.open("acme/diffusers-like")
+    assert checkpoint.verify() == checkpoint.fingerprint == toy_generator().fingerprint
+
+
 def test_the_hub_says_what_it_lacks(hub: FakeHub) -> None:
     hub.store.push("acme/empty", {"README.md": b"# nothing"})
     with pytest.raises(HubError, match=r"README\.md"):

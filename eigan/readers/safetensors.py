@@ -1,4 +1,4 @@
-"""safetensors: eigan's own generator folders (model.safetensors + config.json), and bare files of NVIDIA-named weights.
+"""safetensors: generator folders (any one file of weights + eigan's config.json), and bare files of weights.
 
 The header is checked here before the library is called: lengths, duplicate keys, overlaps, holes, dtypes and counts.
 """
@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from eigan.errors import CheckpointError, PackFormatError
-from eigan.format import write_folder
+from eigan.format import stated_format, write_folder
 from eigan.generators.base import Generator
 from eigan.readers.base import RawCheckpoint
 from eigan.readers.source import CUT_SHORT, DAMAGED
@@ -82,12 +82,11 @@ def read(path: Path) -> RawCheckpoint:
         CheckpointError: a header that does not describe the file, or dtypes, counts and sizes no generator has.
     """
     weights_path = path / WEIGHTS if path.is_dir() else path
-    config_path = weights_path.with_name(CONFIG)
     check_header(weights_path)
     weights = read_weights(weights_path)
-    if weights_path.name != WEIGHTS or not config_path.is_file():
+    config = config_beside(weights_path)
+    if config is None:
         return RawCheckpoint(weights, {}, CONTAINER, source={"file": weights_path.name})
-    config = read_config(config_path)
     return RawCheckpoint(
         weights,
         {},
@@ -162,6 +161,16 @@ def _entry(name: str, value: object) -> Entry:
     if type(start) is not int or type(stop) is not int or not 0 <= start <= stop or stop - start != wanted:
         raise CheckpointError(f"{shown} of shape {shape} takes {wanted:,} bytes; the header gives it [{start}, {stop}]")
     return Entry(shown, start, stop)
+
+
+def config_beside(weights: Path) -> GeneratorConfig | None:
+    """The config.json that describes `weights`; None when there is none. Beside a file of another name than
+    model.safetensors a config.json that is not eigan's belongs to something else.
+    """
+    path = weights.with_name(CONFIG)
+    if not path.is_file() or (weights.name != WEIGHTS and stated_format(path) != FORMAT):
+        return None
+    return read_config(path)
 
 
 def read_config(path: Path) -> GeneratorConfig:

@@ -135,7 +135,10 @@ class Editor:
             page.more: gr.update(choices=hidden, value=[], visible=bool(hidden)),
             page.seed: recipe.seed,
             page.psi: gr.update(
-                value=psi, minimum=min(0.0, psi), maximum=max(MAX_PSI, psi), visible=studio.has_truncation
+                value=psi,
+                minimum=min(0.0, psi),
+                maximum=max(studio.allowed_psi(MAX_PSI), psi),
+                visible=studio.has_truncation,
             ),
             page.class_index: gr.update(value=recipe.class_index or 0, maximum=max(c_dim - 1, 0), visible=c_dim > 0),
         }

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from eigan import sources
-from eigan.errors import InvalidCodes, PackMismatch, UnknownName, list_names
+from eigan.errors import PackMismatch, UnknownName, list_names
 from eigan.format import MANIFEST, pack_files
 from eigan.generators.base import Generator
 from eigan.hub import parse_ref
@@ -81,8 +81,17 @@ class Studio:
     pack: DirectionPack
     generator: Generator
     renderer: Renderer
-    has_truncation: bool
     pictures: Recent[str, bytes] = field(default_factory=lambda: Recent(MAX_PICTURES))
+
+    @property
+    def has_truncation(self) -> bool:
+        return self.generator.truncation != "none"
+
+    def allowed_psi(self, psi: float) -> float:
+        """`psi` as this generator takes it: 1 where there is no truncation, 0 to 1 where it is a threshold of z."""
+        if not self.has_truncation:
+            return 1.0
+        return min(max(psi, 0.0), 1.0) if self.generator.truncation == "threshold" else psi
 
     def recipe(
         self, seed: int, truncation_psi: float, class_index: int | None, amounts: Mapping[str, float]
@@ -97,7 +106,7 @@ class Studio:
         return PictureRecipe(
             pack=self.source,
             seed=seed,
-            truncation_psi=truncation_psi if self.has_truncation else 1.0,
+            truncation_psi=self.allowed_psi(truncation_psi),
             class_index=(class_index or 0) if self.generator.c_dim else None,
             amounts=dict(amounts),
             generator=self.pack.made_for.source,
@@ -192,7 +201,7 @@ class Studios:
         generator = self._generators.get(fingerprint, lambda: self._load_generator(pack))
         pack.check_fits(generator)
         renderer = self._renderers.get(fingerprint, lambda: Renderer(generator))
-        return Studio(key, pin(source, pack.revision), pack, generator, renderer, accepts_truncation(generator))
+        return Studio(key, pin(source, pack.revision), pack, generator, renderer)
 
     def _load_generator(self, pack: DirectionPack) -> Generator:
         return sources.generator_for(pack, token=self._token, allow_paths=not self.hosted)
@@ -203,17 +212,6 @@ def _check_reachable(path: Path) -> None:
         path.exists()
     except (OSError, ValueError) as error:  # too long for a path, not permitted, a zero byte
         raise UnknownName(f"{str(path)[:MAX_SOURCE]!r} cannot be opened: {error.__class__.__name__}") from None
-
-
-def accepts_truncation(generator: Generator) -> bool:
-    """Whether `generator` takes a psi other than 1; families without truncation refuse it."""
-    z = seeded_z([0], generator.z_dim)
-    try:
-        with torch.inference_mode():
-            generator.mapping(z, generator.class_codes(0 if generator.c_dim else None, 1), truncation_psi=0.5)
-    except InvalidCodes:
-        return False
-    return True
 
 
 def pin(source: str, revision: str) -> str:

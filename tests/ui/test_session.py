@@ -13,7 +13,7 @@ from eigan.errors import EiganError, InvalidCodes, PackMismatch, UnknownName
 from eigan.format import MANIFEST, PRESETS, VECTORS
 from eigan.pack import MadeFor
 from eigan.readers.safetensors import save_generator
-from eigan.ui.session import Recent, Studio, Studios, accepts_truncation, pin
+from eigan.ui.session import Recent, Studio, Studios, pin
 from tests.fakehub.server import FakeHub
 from tests.toys import toy_generator
 from tests.ui.bundles import words_pack
@@ -157,15 +157,20 @@ def test_unknown_directions_and_values_out_of_range_are_refused(toy_bundles: Pat
             studio.recipe(seed, psi, None, amounts)
 
 
-def test_classes_and_truncation_only_where_the_generator_has_them(toy_bundles: Path) -> None:
+def test_classes_and_truncation_only_where_the_generator_has_them(
+    toy_bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = Studios().open("toy-words")
     assert plain.has_truncation
     assert plain.recipe(1, 0.7, 3, {}).class_index is None
     generator = toy_generator(c_dim=4)
-    assert accepts_truncation(generator)
-    classes = Studio("k", "s", words_pack(generator), generator, plain.renderer, has_truncation=False)
+    classes = Studio("k", "s", words_pack(generator), generator, plain.renderer)
     recipe = classes.recipe(1, 0.7, None, {})
-    assert (recipe.class_index, recipe.truncation_psi) == (0, 1.0)
+    assert (recipe.class_index, recipe.truncation_psi) == (0, 0.7)
+    monkeypatch.setattr(type(generator), "truncation", "threshold")
+    assert classes.recipe(1, 1.2, None, {}).truncation_psi == 1.0
+    monkeypatch.setattr(type(generator), "truncation", "none")
+    assert not classes.has_truncation and classes.recipe(1, 0.7, None, {}).truncation_psi == 1.0
 
 
 def test_pinning() -> None:
