@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,8 @@ class Checkpoint:
 
     architecture, config: a name in ARCHITECTURES and its `config()`. weights: published name -> float32 tensor.
     container: the reader that read it. fingerprint: as the file states it, "" when it does not; `verify` checks it.
-    source: what `open` was given. revision: commit of the Hub repository, "" for files. origin: where the file says
-    that its weights came from.
+    source: what `open` was given. revision: commit of the Hub repository, "" for files. path: where it was read on this
+    machine. origin: where the file says that its weights came from.
     """
 
     architecture: str
@@ -42,6 +42,7 @@ class Checkpoint:
     revision: str = ""
     fingerprint: str = ""
     license: str = ""
+    path: Path | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -60,7 +61,7 @@ class Checkpoint:
         """
         path, revision = locate(source, token=token, offline=offline)
         shown = without_secrets(str(source)) if is_url(str(source)) else str(source)
-        return recognize(read_checkpoint(path), shown, revision)
+        return replace(recognize(read_checkpoint(path), shown, revision), path=path)
 
     def build(self) -> Generator:
         """The generator: evaluation mode, frozen, on the CPU. It uses these weights themselves, no copy is made.

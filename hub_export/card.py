@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from eigan.errors import EiganError, lookup
 from eigan.format import EXTRA_FILE, MANIFEST, PRESETS, VECTORS
+from eigan.generators import ARCHITECTURES
 from eigan.hub import COMMIT, parse_ref
 from eigan.pack import Direction, DirectionPack
-from eigan.readers.safetensors import GeneratorConfig
+from eigan.readers.safetensors import SAMPLES, GeneratorConfig
 from hub_export.markdown import Markdown, escape, literal, one_line
 from hub_export.previews import CONTACT_SHEET, slugs
 
@@ -32,6 +35,7 @@ METHOD_NOTES = {
     "sefa": "eigenvectors of the style weights, without samples (SeFa, Shen & Zhou, CVPR 2021, arXiv:2007.06600).",
     "ica": "independent components of the codes.",
     "latentclr": "directions told apart by contrast (LatentCLR, Yüksel et al., ICCV 2021, arXiv:2104.00820).",
+    "import": "converted from another tool's file; below, what it was and how its numbers were read.",
     "named": "picked out of fitted packs and named by a person; below, how each source was fitted.",
 }
 FILE_NOTES = {
@@ -93,10 +97,17 @@ def render_card(
 
 
 def render_generator_card(
-    config: GeneratorConfig, *, name: str = "", repo_id: str | None = None, version: str = "", changes: str = ""
+    config: GeneratorConfig,
+    *,
+    name: str = "",
+    repo_id: str | None = None,
+    version: str = "",
+    changes: str = "",
+    samples: bool = False,
 ) -> str:
     """README.md of a generator folder called `name`: what it is, how to load it (pinned, with a repo_id and version),
-    and whose licence it is under."""
+    whose licence it is under, and its sample pictures if there are.
+    """
     name = repo_id.split("/")[-1] if repo_id else name or config.architecture
     body = _render(
         "generator.md.j2",
@@ -104,12 +115,25 @@ def render_generator_card(
         name=name,
         version=version,
         source_literal=literal(_source(repo_id, version, name)),
+        call=Markdown(_mapping_call(config)),
+        samples=Markdown(SAMPLES) if samples else None,
         facts=(_flatten(config.config) + _flatten({"source": config.source}))[:MAX_ROWS],
         license_note=_license_note(config.license),
         changes=_lines(changes),
     )
     front = _front_matter(name=name, license=config.license, tags=("eigan", "gan", config.architecture))
     return f"---\n{front}\n---\n\n{body}\n"
+
+
+def _mapping_call(config: GeneratorConfig) -> str:
+    """The arguments of `mapping` that this generator wants: a class where it has classes, psi where it truncates."""
+    try:
+        with torch.device("meta"):
+            generator = lookup(ARCHITECTURES, config.architecture, "architecture").from_config(config.config)
+    except EiganError:  # of a newer eigan
+        return "z"
+    psi = "" if generator.truncation == "none" else f", truncation_psi={generator.default_psi}"
+    return f"z, 0{psi}" if generator.c_dim else f"z{psi}"
 
 
 def _render(template: str, **values: Any) -> str:

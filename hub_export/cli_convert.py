@@ -1,4 +1,4 @@
-"""hub-export convert: any checkpoint eigan reads in, a safetensors generator folder with a card out."""
+"""hub-export convert: any checkpoint eigan reads in, a safetensors generator folder with a card and pictures out."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import hashlib
 import shlex
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 import typer
 from rich.console import Console
+from torch import Tensor
 
 from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError
-from eigan.generators.base import Generator
+from eigan.generators.base import Codes, Generator, iterate_batches
 from eigan.latents import seeded_z
-from eigan.readers.safetensors import CONFIG, read_config, save_generator
-from eigan.render import Renderer
+from eigan.readers.safetensors import CONFIG, SAMPLES, read_config, save_generator
+from eigan.render import grid, to_uint8
 from hub_export.card import render_generator_card
+from hub_export.previews import GAP, encode, shrink
 
-CHECKED_SEEDS = range(4)
+SHOWN_SEEDS = range(8)
+CHECKED = 4  # of them: the two generators' pictures are compared
+MAX_TILE = 256
 
 
 class Precision(str, Enum):
@@ -29,8 +33,21 @@ class Precision(str, Enum):
     fp32 = "fp32"
 
 
+class Difference(NamedTuple):
+    """Between two generators' pictures of the same codes."""
+
+    levels: int  # the largest, of 255
+    mean: float  # in levels
+    identical: bool  # to the last bit, before rounding to levels
+
+    def describe(self, dtype: str) -> str:
+        if self.identical:
+            return "the same pixels"
+        return f"pictures differ by at most {self.levels} of 255 levels, {self.mean:.3f} on average ({dtype})"
+
+
 def convert(
-    source: Annotated[str, typer.Argument(help="A checkpoint file, a folder, a bundled name, or a Hub id.")],
+    source: Annotated[str, typer.Argument(help="A file, a folder, a bundled name, a Hub id, or an https address.")],
     out: Annotated[Path, typer.Option(help="Folder to write: new, empty, or an earlier conversion.")],
     license: Annotated[str, typer.Option(help="Licence of the weights, as the Hub writes it. You must say.")],
     dtype: Annotated[Precision, typer.Option(help="fp16 halves the file; fp32 keeps every bit.")] = Precision.fp16,
@@ -44,39 +61,80 @@ def convert(
     with console.status("reading"):
         checkpoint = Checkpoint.open(source, token=token)
         generator = checkpoint.build()
+    origin = describe_origin(checkpoint)
     details = {"dtype": dtype.value, "license": license, "description": description}
-    origin = {"container": checkpoint.container, **describe_origin(source, checkpoint)}
+    with console.status("drawing"):
+        codes = sample_codes(generator)
+        images = draw(generator, codes)
+        picture = encode(grid(shrink(to_uint8(images), MAX_TILE), columns=4, gap=GAP))
     with console.status("writing"):
-        save_generator(generator, out, source=origin, **details)  # type: ignore[arg-type]
-        card = render_generator_card(read_config(out / CONFIG), name=out.absolute().name).encode()
-        save_generator(generator, out, source=origin, texts={"README.md": card}, **details)  # type: ignore[arg-type]
+        save_generator(generator, out, source=origin, extras={SAMPLES: picture}, **details)  # type: ignore[arg-type]
+        card = render_generator_card(read_config(out / CONFIG), name=out.absolute().name, samples=True).encode()
+        save_generator(generator, out, source=origin, extras={"README.md": card}, **details)  # type: ignore[arg-type]
     with console.status("comparing pictures"):
-        levels = picture_difference(generator, Checkpoint.open(out).build())
-    said = "the same pixels" if levels == 0 else f"pictures differ by at most {levels} of 255 levels ({dtype.value})"
+        written = Checkpoint.open(out)
+        written.verify()
+        difference = compare(images[:CHECKED], draw(written.build(), codes[:CHECKED]))
+    if dtype is Precision.fp32 and not difference.identical:
+        raise CheckpointError(f"{out} does not draw what {source} draws: {difference.describe('fp32')}. Do not use it.")
+    report(generator, out, difference.describe(dtype.value))
+
+
+def report(generator: Generator, out: Path, difference: str) -> None:
+    """Say on stdout what was written, and how it is published."""
     screen = Console()
-    screen.print(f"{generator.describe()} written to {out}: {said}", markup=False, highlight=False, soft_wrap=True)
     publish = f"hub-export publish {shlex.quote(str(out))} --repo user/name --version 1.0.0"
-    screen.print(f"publish it: {publish}", markup=False, highlight=False, soft_wrap=True)
+    for line in (
+        f"{generator.describe()} written to {out}: {difference}",
+        f"fingerprint {generator.fingerprint}, the same before and after",
+        f"publish it: {publish}",
+    ):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def describe_origin(source: str, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Where the weights came from: file name and sha256, or repository and commit; never a path of this machine."""
-    path = Path(source)
-    if path.is_file():
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-        return {"file": path.name, "sha256": digest.hexdigest()}
+def describe_origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Where the weights came from: file name and sha256, and repository and commit or address; never a path of this
+    machine. A folder of eigan's own passes on what it says of itself.
+    """
+    known: dict[str, Any] = {"container": checkpoint.container}
+    path = checkpoint.path
+    if path is not None and path.is_file():
+        known |= {"file": path.name, "sha256": sha256_of(path)}
+    else:
+        known |= checkpoint.origin
     if checkpoint.revision:
-        return {"repository": source, "revision": checkpoint.revision}
-    return dict(checkpoint.origin)
+        known |= {"repository": checkpoint.source, "revision": checkpoint.revision}
+    elif checkpoint.source.startswith("https://"):
+        known["address"] = checkpoint.source
+    return known
 
 
-def picture_difference(a: Generator, b: Generator) -> int:
-    """Largest difference, in levels of 255, between pictures of the same codes."""
-    with torch.inference_mode():
-        c = a.class_codes(0 if a.c_dim else None, len(CHECKED_SEEDS))
-        codes = a.mapping(seeded_z(CHECKED_SEEDS, a.z_dim), c)
-    pictures = [Renderer(generator).render(codes).astype(np.int16) for generator in (a, b)]
-    return int(np.abs(pictures[0] - pictures[1]).max())
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def sample_codes(generator: Generator) -> Codes:
+    """Codes of SHOWN_SEEDS as a person would first see them; classes spread over all there are."""
+    count = len(SHOWN_SEEDS)
+    c = None
+    if generator.c_dim:
+        c = torch.nn.functional.one_hot(torch.arange(count) * generator.c_dim // count, generator.c_dim).float()
+    z = seeded_z(SHOWN_SEEDS, generator.z_dim)
+    return generator.mapping(z, c, truncation_psi=generator.default_psi)
+
+
+@torch.inference_mode()
+def draw(generator: Generator, codes: Codes) -> Tensor:
+    """Images (N, C, H, W) of codes, two at a time."""
+    return torch.cat([generator.synthesis(codes[rows]) for rows in iterate_batches(len(codes), 2)])
+
+
+def compare(a: Tensor, b: Tensor) -> Difference:
+    """How far apart images (N, C, H, W) of two generators are."""
+    levels = np.abs(to_uint8(a).astype(np.int16) - to_uint8(b).astype(np.int16))
+    return Difference(int(levels.max()), float(levels.mean()), torch.equal(a, b))

@@ -15,14 +15,13 @@ from eigan.errors import PublishError
 from eigan.format import EXTRA_FILE, MANIFEST, PRESETS, VECTORS, is_pack, pack_files, read_extras, read_pack
 from eigan.hub import parse_ref
 from eigan.pack import DirectionPack
-from eigan.readers.safetensors import CONFIG, WEIGHTS, read_config
+from eigan.readers.safetensors import CONFIG, EXTRAS, SAMPLES, WEIGHTS, read_config
 from eigan.readers.safetensors import FORMAT as GENERATOR_FORMAT
 from hub_export.card import render_card, render_generator_card
 from hub_export.changelog import UNRELEASED, read_sections, write_sections
 
 CHANGELOG = "CHANGELOG.md"
 README = "README.md"
-LICENSE = "LICENSE"
 MAX_TEXT_BYTES = 2**20
 
 
@@ -91,14 +90,16 @@ def stage_generator(folder: Path, repo_id: str, version: str, message: str, publ
     """The generator's files. A README.md that a person wrote is kept, else one is written. Versions are tags only."""
     config = read_config(folder / CONFIG)
     files: dict[str, bytes | Path] = {WEIGHTS: folder / WEIGHTS, CONFIG: (folder / CONFIG).read_bytes()}
-    for name in (README, LICENSE):
+    for name in EXTRAS:
         if (path := folder / name).is_file():
             if path.stat().st_size > MAX_TEXT_BYTES:
-                raise PublishError(f"{path} is larger than {MAX_TEXT_BYTES:,} bytes; shorten it")
+                raise PublishError(f"{path} is larger than {MAX_TEXT_BYTES:,} bytes; make it smaller")
             files[name] = path.read_bytes()
-    unpublished = render_generator_card(config, name=folder.absolute().name).encode()
+    samples = SAMPLES in files
+    unpublished = render_generator_card(config, name=folder.absolute().name, samples=samples).encode()
     if files.get(README, unpublished) == unpublished:  # as `convert` left it: without repository and version
-        files[README] = render_generator_card(config, repo_id=repo_id, version=version, changes=message).encode()
+        card = render_generator_card(config, repo_id=repo_id, version=version, changes=message, samples=samples)
+        files[README] = card.encode()
     return files
 
 
@@ -122,7 +123,7 @@ PACK = Kind(
 GENERATOR = Kind(
     noun="generator",
     loader="load_generator",
-    owns=frozenset({CONFIG, WEIGHTS, README, LICENSE}).__contains__,
+    owns=frozenset({CONFIG, WEIGHTS, *EXTRAS}).__contains__,
     foreign=VECTORS,
     check=lambda folder: Checkpoint.open(folder).verify(),
     stage=stage_generator,

@@ -35,7 +35,8 @@ FORMAT_VERSION = 1
 tests/data/generators/v<old>, and say in CHANGELOG.md what changed. A field that only adds is optional, without that."""
 
 ITEM_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
-TEXTS = ("README.md", "LICENSE")  # what else may stand in a generator folder
+SAMPLES = "previews/samples.webp"
+EXTRAS = ("README.md", "LICENSE", SAMPLES)  # what else may stand in a generator folder
 PRECISIONS = {"fp16": torch.float16, "fp32": torch.float32}
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_CONFIG_BYTES = 2**20
@@ -201,13 +202,13 @@ def save_generator(
     license: str = "",
     source: Mapping[str, Any] | None = None,
     description: str = "",
-    texts: Mapping[str, bytes] | None = None,
+    extras: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write `generator` as model.safetensors + config.json: both or nothing; the same generator gives the same bytes.
 
     fp16 halves the file and keeps the fingerprint; pictures differ by rounding. `source` says where the weights came
-    from (JSON-ready). `texts`: README.md and LICENSE to go with it. An eigan generator already in `folder` is
-    replaced; its own README.md and LICENSE stay where none is given.
+    from (JSON-ready). `extras`: those of EXTRAS to go with it. An eigan generator already in `folder` is replaced; its
+    own extras stay where none is given.
 
     Raises:
         CheckpointError: `folder` holds something else, or a weight is too large for fp16.
@@ -215,8 +216,8 @@ def save_generator(
     """
     if dtype not in PRECISIONS:
         raise CheckpointError(f"unknown dtype {dtype!r}; known: {', '.join(PRECISIONS)}")
-    if unknown := sorted(set(texts or {}) - set(TEXTS)):
-        raise CheckpointError(f"a generator folder has no file {unknown[0]!r}; known: {', '.join(TEXTS)}")
+    if unknown := sorted(set(extras or {}) - set(EXTRAS)):
+        raise CheckpointError(f"a generator folder has no file {unknown[0]!r}; known: {', '.join(EXTRAS)}")
     weights = {name: t.detach().to("cpu", PRECISIONS[dtype]).contiguous() for name, t in generator.weights().items()}
     overflown = next((name for name, t in weights.items() if not bool(t.isfinite().all())), None)
     if overflown is not None:
@@ -231,9 +232,9 @@ def save_generator(
         description=description,
         source=dict(source or {}),
     )
-    kept = {name: (path / name).read_bytes() for name in TEXTS if ((path := Path(folder)) / name).is_file()}
+    kept = {name: (path / name).read_bytes() for name in EXTRAS if ((path := Path(folder)) / name).is_file()}
     files = {WEIGHTS: save(weights, metadata={"format": "pt"}), CONFIG: dump_json(config.model_dump())}
-    files |= kept | dict(texts or {})
+    files |= kept | dict(extras or {})
     try:
         write_folder(Path(folder), files, replaceable=is_generator_folder)
     except PackFormatError as error:
@@ -242,7 +243,7 @@ def save_generator(
 
 def is_generator_folder(folder: Path) -> bool:
     """Whether `folder` holds an eigan generator and nothing else."""
-    names = {p.name for p in folder.iterdir()} - set(TEXTS)
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()} - set(EXTRAS)
     if names != {WEIGHTS, CONFIG}:
         return False
     try:
