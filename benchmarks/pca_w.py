@@ -16,11 +16,8 @@ of w decay as in trained networks.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -36,6 +33,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmarks.machine import MIB, machine, peak_memory, reset_peak
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.generators.stylegan2_config import StyleGAN2Config
 from hub_export.fit import fit
@@ -46,7 +44,6 @@ Variances = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"
 DIM, NUM_LAYERS, COMPONENTS, CHUNK = 512, 8, 80, 10_000
 ORDER = ("ours", "reference", "reference", "ours")
-MIB = 2**20
 
 
 def synthetic_generator() -> StyleGAN2:
@@ -146,21 +143,6 @@ class Clock:
         }
 
 
-def reset_peak() -> None:
-    """Forget this process's peak so far (Linux; elsewhere it stays, and may hide a smaller one)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> int:
-    """Peak resident bytes of this process since `reset_peak`."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 TASKS: dict[str, Callable[[int], Any]] = {
     "ours": run_ours,
     "reference": run_reference,
@@ -179,27 +161,6 @@ def run_task(task: str, num_samples: int, threads: int) -> Any:
         environment["OPENBLAS_NUM_THREADS"] = str(threads)  # numpy's, which scikit-learn uses
         subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parent.parent)
         return json.loads(file.read_text())
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the numbers were measured on."""
-    import sklearn
-
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    load = list(os.getloadavg()) if hasattr(os, "getloadavg") else []
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_at_start": load,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit_learn": sklearn.__version__,
-    }
 
 
 def compare(runs: list[dict[str, Any]], exact: dict[str, list[float]]) -> dict[str, Any]:
@@ -237,7 +198,9 @@ def main() -> None:
         options.result.write_text(json.dumps(result, default=np.ndarray.tolist))
         return
 
-    described, runs = machine(options.threads), []
+    import sklearn
+
+    described, runs = machine(options.threads, sklearn), []
     for side in ORDER * options.rounds:
         run = run_task(side, options.num_samples, options.threads)
         runs.append({"side": side, **run})
