@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +13,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from pydantic import Field
 
-from eigan.errors import PackFormatError
+from eigan.errors import InvalidCodes, PackFormatError
 from eigan.latents import MAX_SEED
 from eigan.pack import MAX_AMOUNT, MAX_NAME, check_number, check_text
+from eigan.pose import STILL, Pose
 from eigan.strict_json import StrictModel, dump_json, parse_model
 
 PNG_KEY = "eigan"
@@ -27,7 +28,8 @@ MAX_MOVES = 512
 
 @dataclass(frozen=True)
 class PictureRecipe:
-    """Everything a picture depends on. amounts: direction name -> sigmas; class_index None for no class.
+    """Everything a picture depends on. amounts: direction name -> sigmas; class_index None for no class; pose: where
+    StyleGAN3 draws it.
 
     Raises:
         PackFormatError: a value out of range, or text that is too long or not printable.
@@ -40,6 +42,7 @@ class PictureRecipe:
     amounts: Mapping[str, float] = field(default_factory=dict)
     generator: str = ""
     fingerprint: str = ""
+    pose: Pose = STILL
 
     def __post_init__(self) -> None:
         check_text(self.pack, "pack", MAX_SOURCE, allow_empty=True)
@@ -69,8 +72,9 @@ class PictureRecipe:
             truncation_psi=self.truncation_psi,
             class_index=self.class_index,
             amounts=dict(self.amounts),
+            pose=None if self.pose.is_still else (self.pose.x, self.pose.y, self.pose.angle),
         )
-        return dump_json(entry.model_dump()).decode()
+        return dump_json(entry.model_dump(exclude={"pose"} if self.pose.is_still else None)).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> PictureRecipe:
@@ -78,6 +82,7 @@ class PictureRecipe:
         data = text.encode() if isinstance(text, str) else text
         values = parse_model(_RecipeEntry, data, "the recipe", MAX_RECIPE_BYTES).model_dump()
         values.pop("eigan_recipe")
+        values["pose"] = _read_pose(values["pose"] or ())
         return cls(**values)
 
     def to_query(self) -> str:
@@ -85,6 +90,8 @@ class PictureRecipe:
         values = {"pack": self.pack, "seed": str(self.seed), "psi": repr(self.truncation_psi)}
         if self.class_index is not None:
             values["class"] = str(self.class_index)
+        if not self.pose.is_still:
+            values["pose"] = f"{self.pose.x!r},{self.pose.y!r},{self.pose.angle!r}"
         if self.amounts:
             # names are quoted on their own first, so that their commas and colons survive the split
             values["edit"] = ",".join(f"{quote(name, safe='')}:{amount!r}" for name, amount in self.amounts.items())
@@ -103,6 +110,7 @@ class PictureRecipe:
             truncation_psi=_read_float(query.get("psi", "1"), "psi"),
             class_index=_read_int(query["class"], "class") if "class" in query else None,
             amounts={unquote(name): _read_float(amount, f"amount of {unquote(name)!r}") for name, _, amount in moves},
+            pose=_read_pose([_read_float(part, "pose") for part in query.get("pose", "").split(",")[:4] if part]),
         )
 
 
@@ -142,6 +150,17 @@ class _RecipeEntry(StrictModel):
     truncation_psi: float
     class_index: int | None
     amounts: Annotated[dict[str, float], Field(max_length=MAX_MOVES)]
+    pose: tuple[float, float, float] | None = None
+
+
+def _read_pose(parts: Sequence[float]) -> Pose:
+    """The pose of x, y and angle; the still one of nothing."""
+    if len(parts) not in (0, 3):
+        raise PackFormatError(f"the pose has {len(parts)} numbers; wanted three: x, y, angle")
+    try:
+        return Pose(*parts)
+    except InvalidCodes as error:
+        raise PackFormatError(str(error)) from None
 
 
 def _check_whole(value: object, noun: str, high: int) -> None:

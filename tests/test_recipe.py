@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eigan.errors import PackFormatError
+from eigan.pose import Pose
 from eigan.recipe import PictureRecipe, read_png, write_png
 
 names = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Cn", "Co")), min_size=1, max_size=40).filter(
     str.strip
 )
+shifts = st.floats(-1, 1)
+poses = st.just(Pose()) | st.builds(Pose, x=shifts, y=shifts, angle=st.floats(-360, 360))
 recipes = st.builds(
     PictureRecipe,
     pack=st.sampled_from(["heads", "user/name@v1.0.0", "/tmp/my pack & co"]),
@@ -24,6 +27,7 @@ recipes = st.builds(
     truncation_psi=st.floats(-1, 2),
     class_index=st.none() | st.integers(0, 999),
     amounts=st.dictionaries(names, st.floats(-100, 100).filter(bool), max_size=5),
+    pose=poses,
 )
 
 
@@ -57,6 +61,10 @@ def test_zero_amounts_are_dropped() -> None:
 @pytest.mark.parametrize(
     "query",
     [
+        {"pose": "1,2"},
+        {"pose": "0,0,999"},
+        {"pose": "0,0,nan"},
+        {"pose": "0,0,0,0"},
         {"seed": "-1"},
         {"seed": "1e3"},
         {"seed": "9" * 40},

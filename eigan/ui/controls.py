@@ -14,8 +14,9 @@ from typing import Any
 import gradio as gr
 
 from eigan.pack import Preset
+from eigan.pose import Pose
 from eigan.ui import scripts
-from eigan.ui.editor import Editor, Opened, Scene, plainly, read_amounts
+from eigan.ui.editor import Editor, Opened, Scene, plainly, read_amounts, read_pose
 from eigan.ui.labels import MAX_PRESETS_SHOWN, SliderPlan
 
 MAX_STRENGTH = 1.5
@@ -51,7 +52,10 @@ def _build(editor: Editor, opened: Opened) -> None:
         strength = _strength(key)
     with gr.Column(elem_id="sliders"):
         sliders = [_slider(plan, key) for plan in plans]
-    controls = _Controls(editor, opened["turn"], plans, strength, sliders)
+    poses = editor.pose_plans(opened)
+    with gr.Column(elem_id="pose", visible=bool(poses)):
+        pose_sliders = [_slider(plan, key) for plan in poses]
+    controls = _Controls(editor, opened["turn"], plans, strength, sliders, poses, pose_sliders)
     controls.follow()
     controls.move_at_once(presets, buttons)
     controls.add_more()
@@ -87,13 +91,27 @@ def _slider(plan: SliderPlan, key: str) -> gr.Slider:
 
 
 class _Controls:
-    """Listeners of one pack's controls. turn: the opening they were built for."""
+    """Listeners of one pack's controls. turn: the opening they were built for. Presets and reset put the pose back."""
 
     def __init__(
-        self, editor: Editor, turn: str, plans: Sequence[SliderPlan], strength: gr.Slider, sliders: list[gr.Slider]
+        self,
+        editor: Editor,
+        turn: str,
+        plans: list[SliderPlan],
+        strength: gr.Slider,
+        sliders: list[gr.Slider],
+        pose_plans: list[SliderPlan],
+        pose_sliders: list[gr.Slider],
     ):
         self.editor, self.page = editor, editor.page
-        self.turn, self.plans, self.strength, self.sliders = turn, plans, strength, sliders
+        self.turn, self.strength = turn, strength
+        self.num_directions = len(plans)
+        self.plans, self.sliders = plans + pose_plans, sliders + pose_sliders
+
+    def split(self, values: Sequence[float | None]) -> tuple[dict[str, float | None], Pose]:
+        """What the sliders say: amounts by direction, and the pose. Raises EiganError."""
+        count = self.num_directions
+        return read_amounts(self.plans[:count], values[:count]), read_pose(values[count:])
 
     def follow(self) -> None:
         """The picture follows everything on the page."""
@@ -111,8 +129,9 @@ class _Controls:
         ) -> Any:
             if opened["turn"] != self.turn:  # sent from sliders of a pack that is no longer open
                 return gr.skip()
-            amounts = read_amounts(self.plans, values)
-            pictures = self.editor.follow(opened, Scene(seed, psi, class_index, comparing), amounts, request.headers)
+            amounts, pose = self.split(values)
+            scene = Scene(seed, psi, class_index, comparing, pose)
+            pictures = self.editor.follow(opened, scene, amounts, request.headers)
             return gr.skip() if pictures is None else pictures
 
         heard = [event for slider in [*self.sliders, page.psi] for event in (slider.input, slider.release)]
@@ -140,8 +159,9 @@ class _Controls:
         """Sliders for further directions as they are chosen, beside those that stand."""
 
         def add(opened: Opened, names: list[str], *amounts: float) -> Opened:
-            standing = {plan.name: amount for plan, amount in zip(self.plans, amounts, strict=True) if amount}
-            return opened | {"extra": names, "amounts": standing}
+            standing, pose = self.split(amounts)
+            moved = {name: amount for name, amount in standing.items() if amount}
+            return opened | {"extra": names, "amounts": moved, "pose": [pose.x, pose.y, pose.angle]}  # type: ignore[return-value]
 
         more = self.page.more
         more.input(add, [self.page.opened, more, *self.sliders], self.page.opened, api_visibility="private")

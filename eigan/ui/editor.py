@@ -18,8 +18,9 @@ from gradio.utils import get_upload_folder
 
 from eigan import sources
 from eigan.errors import EiganError, HubError, PackFormatError, list_names
+from eigan.pose import STILL, Pose
 from eigan.recipe import PictureRecipe, read_png
-from eigan.ui.labels import SliderPlan, badge, escape_html, plan_slider, shown_names
+from eigan.ui.labels import SliderPlan, badge, escape_html, plan_pose, plan_slider, shown_names
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED, file_name, page_address, read_link, share_link
 from eigan.ui.page import MAX_PSI, Page
 from eigan.ui.session import Studio, Studios
@@ -36,6 +37,7 @@ class Opened(TypedDict):
     source: str
     turn: str
     amounts: dict[str, float]  # where the sliders start
+    pose: list[float]  # and those of the pose: x, y, angle
     extra: list[str]  # directions the person asked for beyond the first ones
 
 
@@ -55,6 +57,7 @@ class Scene:
     truncation_psi: float | None
     class_index: int | None
     comparing: bool
+    pose: Pose = STILL
 
 
 def plainly(handler: Callable[P, R]) -> Callable[P, R]:
@@ -112,7 +115,7 @@ class Editor:
     def prepare_recipe(self, recipe: PictureRecipe) -> Prepared:
         """The pack and generator that `recipe` names, loaded. Raises EiganError."""
         studio = self.studios.open(recipe.pack or self.default_pack)
-        own = studio.recipe(recipe.seed, recipe.truncation_psi, recipe.class_index, recipe.amounts)
+        own = studio.recipe(recipe.seed, recipe.truncation_psi, recipe.class_index, recipe.amounts, recipe.pose)
         if recipe.fingerprint and recipe.fingerprint != own.fingerprint:
             gr.Warning("This picture was made with other weights of the generator; it will look different here.")
         return _prepared(studio, own)
@@ -122,7 +125,12 @@ class Editor:
         studio = self.studios.reopen(prepared["key"], prepared["source"])
         page, pack, recipe = self.page, studio.pack, PictureRecipe.from_json(prepared["recipe"])
         opened = Opened(
-            key=studio.key, source=studio.source, turn=secrets.token_hex(4), amounts=dict(recipe.amounts), extra=[]
+            key=studio.key,
+            source=studio.source,
+            turn=secrets.token_hex(4),
+            amounts=dict(recipe.amounts),
+            pose=[recipe.pose.x, recipe.pose.y, recipe.pose.angle],
+            extra=[],
         )
         shown = set(shown_names(pack, recipe.amounts, []))
         hidden = [name for name in pack.names if name not in shown]
@@ -151,7 +159,7 @@ class Editor:
             return None
         moved = {name: amount for name, amount in amounts.items() if amount is not None}
         studio = self.studios.reopen(opened["key"], opened["source"])
-        recipe = studio.recipe(scene.seed, scene.truncation_psi, scene.class_index, moved)
+        recipe = studio.recipe(scene.seed, scene.truncation_psi, scene.class_index, moved, scene.pose)
         return self._pictures(studio, recipe, scene.comparing, headers)
 
     def plans(self, opened: Opened) -> list[SliderPlan]:
@@ -159,6 +167,11 @@ class Editor:
         studio = self.studios.reopen(opened["key"], opened["source"])
         names = shown_names(studio.pack, opened["amounts"], opened["extra"])
         return [plan_slider(studio.pack[name], opened["amounts"].get(name, 0.0)) for name in names]
+
+    def pose_plans(self, opened: Opened) -> list[SliderPlan]:
+        """The sliders of the pose; none where the generator has no pose. Raises EiganError."""
+        studio = self.studios.reopen(opened["key"], opened["source"])
+        return plan_pose(Pose(*opened["pose"])) if studio.generator.has_pose else []
 
     def _pictures(self, studio: Studio, recipe: PictureRecipe, comparing: bool, headers: Mapping[str, str]) -> Updates:
         page = self.page
@@ -206,6 +219,13 @@ def edit_endpoint(studios: Studios) -> Callable[..., gr.FileData]:
         return gr.FileData(path=path, orig_name=Path(path).name, mime_type="image/png")
 
     return edit
+
+
+def read_pose(values: Sequence[float | None]) -> Pose:
+    """The pose that its sliders say; none of them: still. Raises InvalidCodes, PackFormatError."""
+    if len(values) not in (0, 3):
+        raise PackFormatError(f"the page sent {len(values)} sliders of the pose; wanted 3. Reload the page.")
+    return Pose(*(value or 0.0 for value in values))
 
 
 def read_amounts(plans: Sequence[SliderPlan], values: Sequence[float | None]) -> dict[str, float | None]:

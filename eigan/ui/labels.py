@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from html import escape
 
 from eigan.pack import Direction, DirectionPack
+from eigan.pose import LIMITS, Pose
 
 SHOWN = 24  # sliders on the page before the person asks for more
 MAX_SHOWN = 120
 MAX_PRESETS_SHOWN = 60
 MAX_INFO = 140
+POSE_WORDS = {"x": ("Pose: right", "widths"), "y": ("Pose: down", "widths"), "angle": ("Pose: turn", "degrees")}
+POSE_REACH = {"x": 0.5, "y": 0.5, "angle": 180.0}
 LOOKALIKES = str.maketrans({"<": "‹", ">": "›", "`": "ˋ", "*": "∗"})
 
 
@@ -42,9 +45,19 @@ def plan_slider(direction: Direction, amount: float = 0.0) -> SliderPlan:
     return SliderPlan(direction.name, slider_info(direction), minimum, maximum, step, amount, zero)
 
 
+def plan_pose(pose: Pose) -> list[SliderPlan]:
+    """The sliders that shift and turn the picture of a generator that has a pose, in Pose's order."""
+    plans = []
+    for field, (name, unit) in POSE_WORDS.items():
+        value: float = getattr(pose, field)
+        reach = POSE_REACH[field] if abs(value) <= POSE_REACH[field] else LIMITS[field]
+        plans.append(SliderPlan(name, f"{unit} · the input's transform", -reach, reach, reach / 100, value, 50))
+    return plans
+
+
 def slider_step(span: float) -> float:
     """0.1 sigma, or finer where the whole range is less than two sigmas: a power of ten."""
-    return 0.1 if span >= 2 else max(1e-6, 10.0 ** math.floor(math.log10(span / 20)))
+    return 0.1 if span >= 2 else 10.0 ** math.floor(math.log10(max(span, 2e-5) / 20))
 
 
 def slider_info(direction: Direction) -> str:

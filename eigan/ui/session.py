@@ -25,6 +25,7 @@ from eigan.generators.base import Generator
 from eigan.hub import parse_ref
 from eigan.latents import seeded_z
 from eigan.pack import DirectionPack
+from eigan.pose import STILL, Pose
 from eigan.recipe import MAX_SOURCE, PictureRecipe, write_png
 from eigan.render import Renderer
 
@@ -94,9 +95,14 @@ class Studio:
         return min(max(psi, 0.0), 1.0) if self.generator.truncation == "threshold" else psi
 
     def recipe(
-        self, seed: int, truncation_psi: float, class_index: int | None, amounts: Mapping[str, float]
+        self,
+        seed: int,
+        truncation_psi: float,
+        class_index: int | None,
+        amounts: Mapping[str, float],
+        pose: Pose = STILL,
     ) -> PictureRecipe:
-        """The recipe of this pack's picture; psi and class are left out where the generator has none.
+        """The recipe of this pack's picture; psi, class and pose are left out where the generator has none.
 
         Raises:
             PackFormatError, UnknownName: a value out of range, or a direction the pack does not have.
@@ -111,6 +117,7 @@ class Studio:
             amounts=dict(amounts),
             generator=self.pack.made_for.source,
             fingerprint=self.generator.fingerprint,
+            pose=pose if self.generator.has_pose else STILL,
         )
 
     def render(self, recipe: PictureRecipe) -> Image.Image:
@@ -124,7 +131,7 @@ class Studio:
             z = seeded_z([recipe.seed], generator.z_dim)
             c = generator.class_codes(recipe.class_index, 1)
             codes = generator.mapping(z, c, truncation_psi=recipe.truncation_psi)
-        return Image.fromarray(self.renderer.render(codes, self.pack.edit(recipe.amounts))[0])
+        return Image.fromarray(self.renderer.render(codes, self.pack.edit(recipe.amounts), pose=recipe.pose)[0])
 
     def png(self, recipe: PictureRecipe) -> bytes:
         """The picture as PNG with its recipe inside; the last ones are kept."""

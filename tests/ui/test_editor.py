@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eigan.errors import EiganError, HubError, PackFormatError
+from eigan.pose import Pose
 from eigan.recipe import PictureRecipe, read_png, write_png
 from eigan.ui import build_app, scripts
 from eigan.ui.app import is_hosted
-from eigan.ui.editor import Editor, Opened, Scene, edit_endpoint, plainly, read_amounts
+from eigan.ui.editor import Editor, Opened, Scene, edit_endpoint, plainly, read_amounts, read_pose
 from eigan.ui.labels import plan_slider
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from eigan.ui.page import lay_out
@@ -101,6 +102,23 @@ def test_moves_follow_and_a_box_being_typed_into_waits(editor: Editor) -> None:
     assert read_png(Path(before)).amounts == {}
     assert read_png(Path(after)).amounts == {"smile": 1.0}
     assert editor.follow(opened, Scene(None, 0.7, 0, False), {}, HEADERS) is None
+
+
+def test_a_pose_has_sliders_only_where_the_generator_has_one(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    pose = Pose(0.25, -0.1, 30.0)
+    opened: Opened = editor.arrive({"pose": "0.25,-0.1,30"}, HEADERS)[editor.page.opened]
+    assert editor.pose_plans(opened) == [] and opened["pose"] == [0.0, 0.0, 0.0]
+    studio = editor.studios.open("toy-words")
+    monkeypatch.setattr(type(studio.generator), "has_pose", True)
+    opened = editor.arrive({"pose": "0.25,-0.1,30"}, HEADERS)[editor.page.opened]
+    plans = editor.pose_plans(opened)
+    assert [plan.value for plan in plans] == [0.25, -0.1, 30.0]
+    assert read_pose([plan.value for plan in plans]) == pose and read_pose([]) == Pose()
+    updates = editor.follow(opened, Scene(3, 0.7, 0, False, pose), {}, HEADERS)
+    assert updates is not None and "pose=0.25,-0.1,30.0" in updates[editor.page.link]
+    assert read_png(Path(shown(updates, editor.page.picture))).pose == pose
+    with pytest.raises(PackFormatError, match="Reload"):
+        read_pose([1.0])
 
 
 def test_a_picture_brings_back_its_recipe(editor: Editor, tmp_path: Path) -> None:
