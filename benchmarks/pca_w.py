@@ -36,9 +36,10 @@ from torch import Tensor
 from benchmarks.machine import MIB, machine, peak_memory, reset_peak
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.generators.stylegan2_config import StyleGAN2Config
+from eigan.latents import BLOCK_ROWS
 from hub_export.fit import fit
 from hub_export.recipe import Recipe
-from hub_export.sampling import BLOCK_ROWS, sample_z
+from hub_export.sampling import sample_z
 
 Variances = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"

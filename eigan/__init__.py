@@ -17,12 +17,14 @@ from eigan.errors import (
 )
 from eigan.generators import ARCHITECTURES
 from eigan.generators.base import Generator
+from eigan.importers import import_directions
 from eigan.latents import seeded_z
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, Preset
 from eigan.recipe import PictureRecipe, read_png, write_png
 from eigan.render import Renderer, grid, strip
 from eigan.sources import bundled_generators, bundled_packs, generator_for, load_generator, load_pack
+from eigan.targets import project, set_coordinate
 
 __all__ = [
     "ARCHITECTURES",
@@ -49,10 +51,13 @@ __all__ = [
     "bundled_packs",
     "generator_for",
     "grid",
+    "import_directions",
     "load_generator",
     "load_pack",
+    "project",
     "read_png",
     "seeded_z",
+    "set_coordinate",
     "strip",
     "write_png",
 ]

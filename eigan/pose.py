@@ -18,7 +18,9 @@ LIMITS = {"x": 1.0, "y": 1.0, "angle": 360.0}
 
 @dataclass(frozen=True)
 class Pose:
-    """The picture moved right by `x` and down by `y` (in picture widths) and turned by `angle` degrees.
+    """The picture turned counter-clockwise by `angle` degrees about its middle, then moved.
+
+    x is to the right and y down, both in picture widths.
 
     Raises:
         InvalidCodes: a value that is not finite, a shift beyond 1 or an angle beyond 360.
@@ -42,7 +44,7 @@ class Pose:
     def matrix(self) -> Tensor:
         """(3, 3), float32: the transform of the network's input, the inverse of what the picture does.
 
-        M⁻¹ with M = [[cos, sin, x], [-sin, cos, y], [0, 0, 1]].
+        M⁻¹ with M = [[cos, sin, x], [-sin, cos, y], [0, 0, 1]] on places (x, y, 1) in the picture; y points down.
         """
         turn = math.radians(self.angle)
         c, s = math.cos(turn), math.sin(turn)

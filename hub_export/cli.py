@@ -10,6 +10,7 @@ from rich.console import Console
 from eigan.errors import EiganError, FitInterrupted
 from hub_export.cli_convert import convert
 from hub_export.cli_fit import fit
+from hub_export.cli_import import import_file
 from hub_export.cli_name import name
 from hub_export.cli_publish import card, publish
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(name)
 app.command()(convert)
+app.command("import")(import_file)
 app.command()(card)
 app.command()(publish)
 

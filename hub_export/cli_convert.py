@@ -12,11 +12,13 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 
 from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError
 from eigan.generators.base import Codes, Generator, iterate_batches
+from eigan.generators.batch_norm import recalibrate_batch_norm
 from eigan.latents import seeded_z
 from eigan.readers.safetensors import CONFIG, SAMPLES, read_config, save_generator
 from eigan.render import grid, to_uint8
@@ -52,16 +54,25 @@ def convert(
     license: Annotated[str, typer.Option(help="Licence of the weights, as the Hub writes it. You must say.")],
     dtype: Annotated[Precision, typer.Option(help="fp16 halves the file; fp32 keeps every bit.")] = Precision.fp16,
     description: Annotated[str, typer.Option(help="What it draws, for the card.")] = "",
+    recalibrate_bn: Annotated[
+        int, typer.Option(min=0, metavar="SAMPLES", help="Measure batch-norm statistics anew over so many samples.")
+    ] = 0,
     token: Annotated[str | None, typer.Option(envvar="HF_TOKEN", help="For private Hub generators.")] = None,
 ) -> None:
-    """Convert a checkpoint to safetensors and JSON, check that the pictures are the same, and say how it loads."""
+    """Convert a checkpoint to safetensors and JSON, check that the pictures are the same, and say how it loads.
+
+    FastGAN's averaged weights come with batch-norm statistics of other weights; --recalibrate-bn 1000 gives them their
+    own, which changes the pictures, and the artifact records it.
+    """
     if not license.strip():
         raise CheckpointError("say the weights' licence with --license, such as cc0-1.0, mit, other")
     console = Console(stderr=True)
     with console.status("reading"):
         checkpoint = Checkpoint.open(source, token=token)
         generator = checkpoint.build()
-    origin = describe_origin(checkpoint)
+    origin, before = describe_origin(checkpoint), generator.fingerprint
+    if recalibrate_bn:
+        origin |= recalibrate(generator, recalibrate_bn, console)
     details = {"dtype": dtype.value, "license": license, "description": description}
     with console.status("drawing"):
         codes = sample_codes(generator)
@@ -77,16 +88,28 @@ def convert(
         difference = compare(images[:CHECKED], draw(written.build(), codes[:CHECKED]))
     if dtype is Precision.fp32 and not difference.identical:
         raise CheckpointError(f"{out} does not draw what {source} draws: {difference.describe('fp32')}. Do not use it.")
-    report(generator, out, difference.describe(dtype.value))
+    report(generator, out, difference.describe(dtype.value), before)
 
 
-def report(generator: Generator, out: Path, difference: str) -> None:
-    """Say on stdout what was written, and how it is published."""
+def recalibrate(generator: Generator, num_samples: int, console: Console) -> dict[str, Any]:
+    """Give `generator` batch-norm statistics of its own; what to record of it."""
+    with Progress(console=console, transient=True) as bars:
+        bar = bars.add_task("recalibrating batch norm", total=None)
+        return recalibrate_batch_norm(
+            generator,
+            num_samples=num_samples,
+            progress=lambda done, total, noun: bars.update(bar, completed=done, total=total),
+        )
+
+
+def report(generator: Generator, out: Path, difference: str, before: str) -> None:
+    """Say on stdout what was written, and how it is published. before: the fingerprint of the weights as read."""
     screen = Console()
+    same = "the same before and after" if generator.fingerprint == before else f"before recalibration {before[:12]}…"
     publish = f"hub-export publish {shlex.quote(str(out))} --repo user/name --version 1.0.0"
     for line in (
         f"{generator.describe()} written to {out}: {difference}",
-        f"fingerprint {generator.fingerprint}, the same before and after",
+        f"fingerprint {generator.fingerprint}, {same}",
         f"publish it: {publish}",
     ):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)

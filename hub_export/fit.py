@@ -12,20 +12,19 @@ from torch import Tensor
 
 from eigan.errors import FitError, FitInterrupted
 from eigan.generators.base import Generator
+from eigan.latents import BLOCK_ROWS
 from eigan.layers import LayerRange
-from eigan.pack import Direction, DirectionPack, MadeFor
+from eigan.pack import Direction, DirectionPack, MadeFor, reach_for
 from hub_export.methods import METHODS, Basis, Problem
 from hub_export.moments import Moments
 from hub_export.recipe import Recipe
-from hub_export.sampling import BLOCK_ROWS, SAMPLER, over_w, stream_w
+from hub_export.sampling import SAMPLER, over_w, stream_w
 from hub_export.workers import on_one_thread
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done). May raise KeyboardInterrupt to stop the fit."""
 
 REPORT_ROWS = 8 * BLOCK_ROWS  # between two progress reports, when the recipe leaves it open
-NARROW_LAYERS = 3
-RANGES = {"narrow": 20.0, "some": 10.0, "all": 3.0}  # sigmas; the fewer layers move, the further an edit holds
 MIN_VARIANCE = 1e-8  # of the total; below it a variance is rounding
 
 
@@ -114,15 +113,6 @@ def load_state(path: Path | None, generator: Generator, recipe: Recipe) -> Momen
     return moments
 
 
-def range_for(layers: LayerRange, num_layers: int) -> tuple[float, float]:
-    """A slider's default ends in sigmas: of 105 published GANSpace edits, those of few layers reach 20 and beyond."""
-    if len(layers) == num_layers:
-        reach = RANGES["all"]
-    else:
-        reach = RANGES["narrow" if len(layers) <= NARROW_LAYERS else "some"]
-    return -reach, reach
-
-
 def _directions(
     basis: Basis, covariance: Tensor, method: str, layers: LayerRange, num_layers: int
 ) -> tuple[Direction, ...]:
@@ -142,7 +132,7 @@ def _directions(
             vector=basis.vectors[i].clone(),
             sigma=float(variance.sqrt()),
             layers=layers,
-            amount_range=range_for(layers, num_layers),
+            amount_range=(-reach_for(layers, num_layers), reach_for(layers, num_layers)),
             metrics={
                 "explained_variance_ratio": float(variance) / total,
                 **{name: float(values[i]) for name, values in basis.metrics.items()},

@@ -11,33 +11,25 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from eigan.generators.base import Generator, iterate_batches
 from eigan.generators.layers import EPSILON, LRELU_GAIN, LRELU_SLOPE, EqualizedLinear, MappingNetwork
+from eigan.latents import BLOCK_ROWS, class_block, z_block
 from hub_export.recipe import Recipe
 from hub_export.workers import parallel_map
 
 T = TypeVar("T")
 
-BLOCK_ROWS = 1024
 SAMPLER = f"torch-normal-{BLOCK_ROWS}"
 """What a pack's recipe calls this stream. A change that alters any row (the block size too) needs a new name."""
 
 PIXEL_BATCH = 16  # images a block is folded into: oneDNN takes 1x1 convolutions of 16 or more on any thread count
-CLASS_STREAM = 1
 
 BlockMapping = Callable[[Tensor, Tensor | None], Tensor]
 """z (BLOCK_ROWS, z_dim) and class indices (BLOCK_ROWS,) or None, on the device -> w (BLOCK_ROWS, D)."""
-
-
-def block_generator(*entropy: int) -> torch.Generator:
-    """A CPU generator whose stream depends on all of `entropy` (whole numbers >= 0), mixed by NumPy's SeedSequence."""
-    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
 
 
 def sample_z(seed: int, start: int, stop: int, z_dim: int) -> Tensor:
@@ -45,13 +37,13 @@ def sample_z(seed: int, start: int, stop: int, z_dim: int) -> Tensor:
     z = torch.empty(stop - start, z_dim)
     for block, rows in _blocks(start, stop):
         first = block * BLOCK_ROWS + rows.start - start
-        z[first : first + rows.stop - rows.start] = _z_block(seed, block, torch.empty(BLOCK_ROWS, z_dim))[rows]
+        z[first : first + rows.stop - rows.start] = z_block(seed, block, z_dim)[rows]
     return z
 
 
 def sample_classes(seed: int, start: int, stop: int, c_dim: int) -> Tensor:
     """Classes (stop - start,) of rows start <= i < stop, uniform over c_dim, int64, CPU; row i as in sample_z."""
-    blocks = [_class_block(seed, block, c_dim)[rows] for block, rows in _blocks(start, stop)]
+    blocks = [class_block(seed, block, c_dim)[rows] for block, rows in _blocks(start, stop)]
     return torch.cat(blocks) if blocks else torch.empty(0, dtype=torch.int64)
 
 
@@ -80,11 +72,11 @@ def over_w(
         block, rows = piece
         classes = None
         if c_dim:
-            classes = _class_block(recipe.seed, block, c_dim)
+            classes = class_block(recipe.seed, block, c_dim)
             if recipe.class_index is not None:
                 classes.fill_(recipe.class_index)
             classes = classes.to(device)
-        z = _z_block(recipe.seed, block, torch.empty(BLOCK_ROWS, generator.z_dim))
+        z = z_block(recipe.seed, block, generator.z_dim)
         return work(map_block(z.to(device), classes)[rows])
 
     return parallel_map(work_on, _blocks(start, last), torch.get_num_threads() if device.type == "cpu" else 1)
@@ -169,13 +161,3 @@ def _blocks(start: int, stop: int) -> Iterator[tuple[int, slice]]:
         rows = slice(first, piece.stop - piece.start)
         if rows.start < rows.stop:
             yield block, rows
-
-
-def _z_block(seed: int, block: int, out: Tensor) -> Tensor:
-    """`out` (BLOCK_ROWS, z_dim) filled with the latents of `block`."""
-    return out.normal_(generator=block_generator(seed, block))
-
-
-def _class_block(seed: int, block: int, c_dim: int) -> Tensor:
-    """Classes (BLOCK_ROWS,) of `block`."""
-    return torch.randint(c_dim, (BLOCK_ROWS,), generator=block_generator(seed, block, CLASS_STREAM))

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from eigan.dialects import (
+    fastgan_projected,
+    fastgan_terra,
+    pggan_fused,
+    pggan_netdissect,
+    pggan_zoo,
+    pretrained_biggan,
+    stylegan2_genforce,
+    stylegan2_rosinality,
+    stylegan2_tensorflow,
+    stylegan_tensorflow,
+)
 from eigan.dialects.base import Dialect
 from eigan.readers.base import RawCheckpoint
 
-DIALECTS: dict[str, Dialect] = {}
+DIALECTS: dict[str, Dialect] = {
+    "fastgan_projected": fastgan_projected.DIALECT,
+    "fastgan_terra": fastgan_terra.DIALECT,
+    "pggan_fused": pggan_fused.DIALECT,
+    "pggan_netdissect": pggan_netdissect.DIALECT,
+    "pggan_zoo": pggan_zoo.DIALECT,
+    "pretrained_biggan": pretrained_biggan.DIALECT,
+    "stylegan_tensorflow": stylegan_tensorflow.DIALECT,
+    "stylegan2_genforce": stylegan2_genforce.DIALECT,
+    "stylegan2_rosinality": stylegan2_rosinality.DIALECT,
+    "stylegan2_tensorflow": stylegan2_tensorflow.DIALECT,
+}
 
 __all__ = ["DIALECTS", "Dialect", "translate"]
 

@@ -7,15 +7,20 @@ from pathlib import Path
 
 from eigan.errors import CheckpointError
 from eigan.format import is_pack
-from eigan.readers import nvidia, safetensors, unknown
+from eigan.readers import nvidia, pretrained_biggan, safetensors, tensorflow, torch_file, unknown
 from eigan.readers.base import RawCheckpoint, Reader
 
 READERS: dict[str, Reader] = {
+    "pretrained_biggan": Reader(
+        pretrained_biggan.sniff, pretrained_biggan.read, "BigGAN-deep of Hugging Face (weights beside its config.json)"
+    ),
     "safetensors": Reader(safetensors.sniff, safetensors.read, "safetensors (an eigan generator folder, or a file)"),
-    "nvidia": Reader(nvidia.sniff, nvidia.read, "NVIDIA StyleGAN pickle"),
+    "torch": Reader(torch_file.sniff, torch_file.read, "torch.save file (.pt, .pth, .bin; zip or older)"),
+    "tensorflow": Reader(tensorflow.sniff, tensorflow.read, "TensorFlow-era StyleGAN pickle (G, D, Gs)"),
+    "nvidia": Reader(nvidia.sniff, nvidia.read, "NVIDIA StyleGAN or projected-gan pickle"),
 }
 HEAD_BYTES = 512
-LONE_SUFFIXES = (".safetensors", ".pkl")
+LONE_SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")
 
 __all__ = ["READERS", "RawCheckpoint", "Reader", "read_checkpoint"]
 
@@ -32,8 +37,8 @@ def read_checkpoint(path: Path) -> RawCheckpoint:
         head = b"" if path.is_dir() else read_head(path)
         reader = next((reader for reader in READERS.values() if reader.sniff(head, path)), None)
         if reader is None:
-            known = "; ".join(reader.describes for reader in READERS.values())
-            raise CheckpointError(f"it is {unknown.describe(head, path)}. What eigan reads: {known}.")
+            tried = "; ".join(reader.describes for reader in READERS.values())
+            raise CheckpointError(f"it is {unknown.describe(head, path)}. None of eigan's readers knows it: {tried}.")
         return reader.read(path)
     except CheckpointError as error:
         raise type(error)(f"{path.name}: {error}") from error.__cause__

@@ -12,7 +12,7 @@ import numpy as np
 
 from eigan.errors import UnsafeCheckpoint
 from eigan.readers.stored import LongBytes, LongText, NumpyArray, NumpyType, Record, Storage, StoredTensor
-from eigan.readers.torch_stream import read_storage
+from eigan.readers.torch_stream import STORAGE_TYPES, read_storage
 from eigan.readers.unpickler import Allowed, Audited, check_key, kind_of
 
 NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since NumPy 2
@@ -84,6 +84,13 @@ def rebuild_tensor(args: tuple[Any, ...]) -> StoredTensor:
     raise refuse("torch._utils._rebuild_tensor_v2", args)
 
 
+def rebuild_old_tensor(args: tuple[Any, ...]) -> StoredTensor:
+    """`_rebuild_tensor(storage, offset, size, stride)`: before PyTorch 0.4."""
+    if len(args) != 4:
+        raise refuse("torch._utils._rebuild_tensor", args)
+    return rebuild_tensor((*args, False, {}))
+
+
 def rebuild_parameter(args: tuple[Any, ...]) -> StoredTensor:
     match args:
         case (StoredTensor() as tensor, bool(), dict()):
@@ -129,14 +136,56 @@ def named_only(name: str) -> Audited:
     return Audited(name, call)
 
 
-NVIDIA: Allowed = {
+def record_of(name: str) -> Audited:
+    """A class whose objects hold settings: its instances are inert Records."""
+
+    def call(args: tuple[Any, ...]) -> Record:
+        if args:
+            raise refuse(name, args)
+        return Record(name, {})
+
+    return Audited(name, call)
+
+
+def make_counter(args: tuple[Any, ...]) -> dict[str | int, Any]:
+    """`collections.Counter({...})`, a learning-rate schedule's milestones: a plain dict."""
+    match args:
+        case ():
+            return {}
+        case (dict(counts),):
+            return dict(counts)
+    raise refuse("collections.Counter", args)
+
+
+def make_default_dict(args: tuple[Any, ...]) -> dict[str | int, Any]:
+    """`collections.defaultdict(dict)`, an optimizer's state: a plain dict."""
+    match args:
+        case () | (None,) | (Audited(name="builtins.dict" | "builtins.list"),):
+            return {}
+    raise refuse("collections.defaultdict", args)
+
+
+def make_size(args: tuple[Any, ...]) -> tuple[int, ...]:
+    match args:
+        case (list(sizes) | tuple(sizes),) if all(type(n) is int for n in sizes):
+            return tuple(sizes)
+    raise refuse("torch.Size", args)
+
+
+def make_device(args: tuple[Any, ...]) -> str:
+    match args:
+        case (str(kind),):
+            return kind
+        case (str(kind), int(index)):
+            return f"{kind}:{index}"
+    raise refuse("torch.device", args)
+
+
+SHARED: Allowed = {
     ("collections", "OrderedDict"): Audited("collections.OrderedDict", make_dict),
-    ("dnnlib.util", "EasyDict"): Audited("dnnlib.util.EasyDict", make_dict),
     ("_codecs", "encode"): Audited("_codecs.encode", encode),
-    ("torch.storage", "_load_from_bytes"): Audited("torch.storage._load_from_bytes", load_from_bytes, cost=100),
     ("torch._utils", "_rebuild_tensor_v2"): Audited("torch._utils._rebuild_tensor_v2", rebuild_tensor, cost=4),
     ("torch._utils", "_rebuild_parameter"): Audited("torch._utils._rebuild_parameter", rebuild_parameter),
-    ("torch_utils.persistence", "_reconstruct_persistent_obj"): Audited("a persistent object", rebuild_object),
     ("numpy", "dtype"): Audited("numpy.dtype", numpy_type),
     ("numpy", "ndarray"): named_only("numpy.ndarray"),
     **{(core, "scalar"): Audited("numpy.scalar", numpy_scalar, cost=4) for core in NUMPY_CORES},
@@ -144,5 +193,25 @@ NVIDIA: Allowed = {
     **{(m, "set"): Audited("builtins.set", make_set) for m in ("builtins", "__builtin__")},
     **{(m, "bytes"): Audited("builtins.bytes", make_bytes) for m in ("builtins", "__builtin__")},
     **{(m, "dict"): named_only("builtins.dict") for m in ("builtins", "__builtin__")},
+}
+NVIDIA: Allowed = {
+    **SHARED,
+    ("dnnlib.util", "EasyDict"): Audited("dnnlib.util.EasyDict", make_dict),
+    ("torch.storage", "_load_from_bytes"): Audited("torch.storage._load_from_bytes", load_from_bytes, cost=100),
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): Audited("a persistent object", rebuild_object),
     **{(m, "_reconstructor"): Audited("copyreg._reconstructor", rebuild_dict) for m in ("copyreg", "copy_reg")},
+}
+TORCH: Allowed = {
+    **SHARED,
+    **STORAGE_TYPES,
+    ("torch._utils", "_rebuild_tensor"): Audited("torch._utils._rebuild_tensor", rebuild_old_tensor, cost=4),
+    ("torch", "Size"): Audited("torch.Size", make_size),
+    ("torch", "device"): Audited("torch.device", make_device),
+    **{("torch", kind): named_only(f"torch.{kind}") for kind in ("float16", "bfloat16", "float32", "float64")},
+    ("collections", "Counter"): Audited("collections.Counter", make_counter),
+    ("collections", "defaultdict"): Audited("collections.defaultdict", make_default_dict),
+    **{(m, "list"): named_only("builtins.list") for m in ("builtins", "__builtin__")},
+    ("easydict", "EasyDict"): Audited("easydict.EasyDict", make_dict),
+    ("argparse", "Namespace"): record_of("argparse.Namespace"),
+    ("models.utils.config", "BaseConfig"): record_of("models.utils.config.BaseConfig"),
 }

@@ -1,7 +1,8 @@
 """NVIDIA's PyTorch snapshots (stylegan2-ada-pytorch, stylegan3): a pickled dict whose G_ema is the generator.
 
 Modules are inert records here: their weights are collected by walking `_modules`, `_parameters` and `_buffers`, their
-plain attributes become hints. The Python source that such files carry is never looked at.
+plain attributes become hints. The Python source that such files carry is never looked at. projected-gan writes the same
+dict, of modules that are named by their class.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from eigan.errors import CheckpointError, list_names
-from eigan.readers.allowed import NVIDIA
+from eigan.readers.allowed_modules import SNAPSHOT
 from eigan.readers.base import Hint, RawCheckpoint
 from eigan.readers.source import DAMAGED, Source
 from eigan.readers.stored import Record, StoredTensor
@@ -56,7 +57,7 @@ def read(path: Path) -> RawCheckpoint:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         source = Source(file, 0, size)
-        root = Machine(source, NVIDIA).load()
+        root = Machine(source, SNAPSHOT).load()
         if source.remaining:
             raise CheckpointError(
                 f"{source.remaining:,} bytes follow the end of the pickle; a snapshot has none. "

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
 from typing import BinaryIO
 
 from eigan.errors import CheckpointError
@@ -23,7 +27,7 @@ class Source:
         return self.stop - self.position
 
     def take(self, count: int) -> bytes:
-        if count > self.remaining:
+        if count > self.stop - self.position:
             raise CheckpointError(
                 f"the file ends at byte {self.stop:,}; {count - self.remaining:,} more are wanted at least; {CUT_SHORT}"
             )
@@ -56,3 +60,59 @@ class Source:
         self.position = start + count
         self.file.seek(self.position)
         return start, head
+
+
+class LastingFile:
+    """A file for reading that may still be read after it was closed: it is then opened anew for every read.
+
+    Raises:
+        CheckpointError: the file is another one, or was changed, when it is opened anew.
+    """
+
+    def __init__(self, path: Path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError("it is not a regular file")
+        self.path, self.file, self.place = path, path.open("rb"), 0
+        self.identity = identity(self.file)
+
+    def __enter__(self) -> LastingFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self.place = place
+        return place if self.file.closed else self.file.seek(place, whence)
+
+    def read(self, count: int = -1) -> bytes:
+        if not self.file.closed:
+            return self.file.read(count)
+        data = bytearray(count)
+        return bytes(data[: self.readinto(memoryview(data))])
+
+    def readline(self, limit: int = -1) -> bytes:
+        return self.file.readline(limit)
+
+    def readinto(self, target: memoryview) -> int:
+        if not self.file.closed:
+            return self.file.readinto(target)
+        try:
+            with self.path.open("rb") as file:
+                if identity(file) != self.identity:
+                    raise CheckpointError(f"{self.path.name} was changed since it was opened; open it again")
+                file.seek(self.place)
+                return file.readinto(target)
+        except OSError as error:
+            raise CheckpointError(f"{self.path.name} cannot be read again: {error.strerror or error}") from error
+
+
+def identity(file: BufferedReader) -> tuple[int, ...]:
+    seen = os.fstat(file.fileno())
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns

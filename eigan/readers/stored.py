@@ -22,6 +22,14 @@ MAX_SIZE = 2**31
 NUMPY_CODES = frozenset({"f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1"})
 
 
+def fill(target: memoryview, file: BinaryIO, place: int) -> None:
+    """Fill `target` from byte `place` of `file` on. Raises CheckpointError when the file has become shorter."""
+    file.seek(place)
+    count = file.readinto(target)  # type: ignore[attr-defined]
+    if count != len(target):
+        raise CheckpointError(f"the file ends inside a tensor at byte {place + count:,}; {CUT_SHORT}")
+
+
 @dataclass(frozen=True, eq=False)
 class LongText:
     """A run of UTF-8 in the file that is too long to be a name; only its beginning was read."""
@@ -50,9 +58,7 @@ class LongBytes:
                 raise CheckpointError(f"the bytes kept as text at byte {self.offset:,} are too few; {DAMAGED}")
             target[:] = data
             return
-        self.file.seek(self.offset + start)
-        if self.file.readinto(target) != len(target):  # type: ignore[attr-defined]
-            raise CheckpointError(f"the file ends inside a tensor at byte {self.offset:,}; {CUT_SHORT}")
+        fill(target, self.file, self.offset + start)
 
     def _decoded(self) -> bytes:
         self.file.seek(self.offset)
@@ -178,6 +184,11 @@ class NumpyArray:
             raise CheckpointError(f"a numpy array of shape {shape} wants {wanted:,} bytes; the file holds {in_file:,}")
         self.shape, self.type, self.fortran, self.data = shape, kind, fortran, data  # type: ignore[assignment]
 
+    @property
+    def cost(self) -> int:
+        """Bytes of the file that reading this touches."""
+        return self.data.length if isinstance(self.data, LongBytes) else len(self.data)
+
     def read(self) -> np.ndarray[Any, Any]:
         """The array itself, a copy, C order."""
         flat = np.empty(math.prod(self.shape), self.type.dtype)
@@ -196,3 +207,9 @@ class Record:
 
     class_name: str
     state: dict[str | int, Any] = field(repr=False)
+
+    def build(self, state: object) -> None:
+        """Take the attributes that the file sets: data, never looked up on a class."""
+        if type(state) is not dict:
+            raise UnsafeCheckpoint(f"refused to set the state of a {self.class_name} with a {type(state).__name__}")
+        self.state = state

@@ -33,6 +33,7 @@ KINDS: dict[str, torch.dtype] = {
     "ShortStorage": torch.int16,
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
 
 

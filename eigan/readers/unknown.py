@@ -5,22 +5,25 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
+from eigan.errors import CheckpointError, list_names
+from eigan.readers.archive import SIGNATURE, Archive
+from eigan.readers.unpickler import printable
+
+NAMES = 6  # as many are listed
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (
         0,
         b"version https://git-lfs",
         "a git-lfs pointer, not the file itself: run `git lfs pull`, or download it from the web page",
     ),
-    (0, b"PK\x03\x04", "a zip archive, as torch.save writes .pt and .pth files"),
     (0, b"PK\x05\x06", "an empty zip archive"),
-    (2, b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a torch.save file in the format before 1.6"),
     (0, b"\x1f\x8b", "gzip-compressed data: unpack it first"),
     (0, b"BZh", "bzip2-compressed data: unpack it first"),
     (0, b"\xfd7zXZ", "xz-compressed data: unpack it first"),
     (0, b"7z\xbc\xaf", "a 7-Zip archive: unpack it first"),
     (0, b"Rar!", "a RAR archive: unpack it first"),
-    (257, b"ustar", "a tar archive: unpack it first"),
-    (0, b"\x93NUMPY", "a NumPy array, perhaps a direction"),
+    (257, b"ustar", "a tar archive: unpack it first (PyTorch files of 2016 are such too, and not read)"),
+    (0, b"\x93NUMPY", "a NumPy array; if it is a direction, `hub-export import` takes it"),
     (0, b"\x89HDF", "an HDF5 file"),
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),
@@ -32,10 +35,12 @@ HTML = "an HTML page: the download gave a web page (a sign-in or error page?) in
 def describe(head: bytes, path: Path) -> str:
     """What a file or folder looks like. `head`: its first 512 bytes, or fewer when it has no more."""
     if path.is_dir():
-        names = sorted(p.name for p in path.iterdir())[:6]
-        return f"a folder with {', '.join(names)}" if names else "an empty folder"
+        names = list_names((printable(p.name) for p in sorted(path.iterdir())), NAMES)
+        return f"a folder with {names}" if names else "an empty folder"
     if not head:
         return "an empty file: download it again"
+    if head.startswith(SIGNATURE):
+        return describe_zip(path)
     for offset, signature, words in SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return words
@@ -43,7 +48,22 @@ def describe(head: bytes, path: Path) -> str:
         return HTML
     if not any(head):
         return "nothing but zeros: the download or the disk failed; download it again"
-    return "text" if is_text(head) else "binary data of no known kind"
+    if is_text(head):
+        return f'text that begins "{printable(head.decode("utf-8", "ignore"), 40)}"'
+    return f"binary data of no known kind, beginning {head[:8].hex(' ')}"
+
+
+def describe_zip(path: Path) -> str:
+    """A zip archive by its members' names; nothing is unpacked."""
+    try:
+        with path.open("rb") as file:
+            names = list(Archive(file).infos)
+    except CheckpointError as error:
+        return f"a zip archive that cannot be read: {error}"
+    listed = list_names((printable(name) for name in names), NAMES)
+    if all(name.endswith(".npy") for name in names):
+        return f"a NumPy archive of {listed}; if they are directions, `hub-export import` takes it"
+    return f"a zip archive of {listed}, which torch.save did not write: unpack it first"
 
 
 def is_text(head: bytes) -> bool:

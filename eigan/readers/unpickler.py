@@ -17,7 +17,7 @@ from typing import Any
 
 from eigan.errors import CheckpointError, UnsafeCheckpoint
 from eigan.readers.source import CUT_SHORT, DAMAGED, Source
-from eigan.readers.stored import LongBytes, LongText, NumpyArray, NumpyType
+from eigan.readers.stored import LongBytes, LongText, NumpyArray, NumpyType, Record
 
 HIGHEST_PROTOCOL = 5
 MAX_STEPS = 500_000  # a 1024 px snapshot with G, D and G_ema takes a quarter of that
@@ -30,8 +30,8 @@ MAX_DIGITS = 40
 KEPT_IN_FILE = 4096  # longer strings are not read
 REMEDY = "Use a file from the generator's authors, or one in safetensors form."
 HINTS = {
-    "dnnlib.tflib.network": "This is a TensorFlow-era StyleGAN pickle; convert it with NVIDIA's legacy.py first.",
     "torch": "Weights are read as float or integer tensors only.",
+    "torch.nn": "It pickles whole modules of a kind that eigan does not know; save their state_dict() instead.",
 }
 
 
@@ -55,13 +55,20 @@ def printable(text: str, limit: int = 80) -> str:
 
 def kind_of(value: object) -> str:
     """What to call a value in a message; never its contents."""
+    if isinstance(value, LongText):
+        return f"text of {value.length:,} bytes"
     return value.name if isinstance(value, Audited) else type(value).__name__
 
 
 def check_key(key: object) -> str | int:
-    """A dict key or set member: text or a small whole number; others could make hashing them arbitrarily slow."""
+    """A dict key or set member: text or a small whole number; others could make hashing them arbitrarily slow.
+
+    A long number (optimizers before PyTorch 1.6 number their parameters by memory address) becomes text.
+    """
     if type(key) is str or (type(key) is int and -(2**31) <= key < 2**31):
         return key
+    if type(key) is int and -(2**63) <= key < 2**64:
+        return str(key)
     raise CheckpointError(
         f"a dict or set in the pickle has a key of type {kind_of(key)}; wanted text or small integers. {REMEDY}"
     )
@@ -147,7 +154,7 @@ class Machine:
             raise CheckpointError(self._malformed(f"a global is named by {kind_of(module)} and {kind_of(name)}"))
         found = self.allowed.get((module, name)) if len(module) + len(name) <= MAX_NAME else None
         if found is None:
-            hint = HINTS.get(module, REMEDY)
+            hint = HINTS.get(".".join(module.split(".", 2)[:2]), REMEDY)
             asked = f"{printable(module)}.{printable(name)}"
             raise UnsafeCheckpoint(
                 f"refused {asked}: not on the weights allow-list; nothing in the file was run. {hint}"
@@ -262,6 +269,12 @@ class Machine:
         else:
             self.push(self.source.take(length).decode("utf-8", "surrogatepass"))
 
+    def old_text(self, length: int) -> None:
+        """Python 2's `str`: names in genuine files, numbers in none."""
+        if length > KEPT_IN_FILE:
+            raise CheckpointError(f"a Python 2 string of {length:,} bytes is declared; names need far fewer. {REMEDY}")
+        self.push(self.source.take(length).decode("latin-1"))
+
     def bytes(self, length: int) -> None:
         if length > KEPT_IN_FILE:
             offset, head = self.source.skip(length)
@@ -283,7 +296,11 @@ def weigh(argument: object) -> int:
     return len(argument) // 64 if isinstance(argument, (str, bytes)) else 0
 
 
-BUILDERS: dict[type, Callable[[Any, object], None]] = {NumpyType: NumpyType.build, NumpyArray: NumpyArray.build}
+BUILDERS: dict[type, Callable[[Any, object], None]] = {
+    NumpyType: NumpyType.build,
+    NumpyArray: NumpyArray.build,
+    Record: Record.build,
+}
 
 
 def _opcodes() -> dict[int, Callable[[Machine], None]]:
@@ -305,6 +322,8 @@ def _opcodes() -> dict[int, Callable[[Machine], None]]:
         pickle.SHORT_BINUNICODE: (1, Machine.text),
         pickle.BINUNICODE: (4, Machine.text),
         pickle.BINUNICODE8: (8, Machine.text),
+        pickle.SHORT_BINSTRING: (1, Machine.old_text),
+        pickle.BINSTRING: (4, Machine.old_text),
         pickle.SHORT_BINBYTES: (1, Machine.bytes),
         pickle.BINBYTES: (4, Machine.bytes),
         pickle.BINBYTES8: (8, Machine.bytes),

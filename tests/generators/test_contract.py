@@ -20,10 +20,25 @@ from eigan.pose import Pose
 from eigan.readers.safetensors import save_generator
 from eigan.render import Renderer
 from tests.toys import toy_generator
+from tests.toys_biggan import toy_biggan
+from tests.toys_fastgan import toy_fastgan, toy_projected
+from tests.toys_pggan import toy_pggan
+from tests.toys_stylegan import toy_stylegan
+from tests.toys_stylegan3 import toy_stylegan3
 
 TOYS: dict[str, Callable[[], Generator]] = {
+    "biggan": toy_biggan,
+    "fastgan": toy_fastgan,
+    "fastgan-classes": toy_projected,
+    "pggan": toy_pggan,
+    "pggan-classes": lambda: toy_pggan(c_dim=3, bias_per_pixel=True),
+    "stylegan": toy_stylegan,
+    "stylegan-classes": lambda: toy_stylegan(c_dim=3),
     "stylegan2": toy_generator,
     "stylegan2-classes": lambda: toy_generator(c_dim=3),
+    "stylegan3-t": toy_stylegan3,
+    "stylegan3-t-classes": lambda: toy_stylegan3(c_dim=3),
+    "stylegan3-r": lambda: toy_stylegan3(radial=True),
 }
 
 

@@ -21,11 +21,11 @@ from eigan.errors import EiganError, FitError, FitInterrupted, InvalidCodes, Pac
 from eigan.format import pack_files, read_pack
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.generators.stylegan2_config import StyleGAN2Config
+from eigan.latents import BLOCK_ROWS
 from eigan.layers import LayerRange
 from eigan.pack import DirectionPack, MadeFor
 from hub_export import Recipe, fit
 from hub_export.moments import Moments
-from hub_export.sampling import BLOCK_ROWS
 from tests.toys import toy_generator
 
 GENERATOR = toy_generator()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.generators.stylegan2_config import StyleGAN2Config
+from eigan.latents import BLOCK_ROWS
 from hub_export.recipe import Recipe
-from hub_export.sampling import BLOCK_ROWS, over_w, prepare_mapping, sample_classes, sample_z, stream_w
+from hub_export.sampling import over_w, prepare_mapping, sample_classes, sample_z, stream_w
 from tests.toys import toy_generator
 
 ROWS = 3 * BLOCK_ROWS + 17

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eigan.checkpoint import Checkpoint
-from eigan.generators.base import Generator
+from eigan.generators.base import Generator, State
 from eigan.generators.style_based import StyleBasedGenerator
 from tests.parity.folders import expected
 
@@ -68,7 +68,9 @@ class Expected:
 def output_of(module: nn.Module) -> Iterator[list[Tensor]]:
     """Gathers what `module` puts out within."""
     found: list[Tensor] = []
-    handle = module.register_forward_hook(lambda module, args, output: found.append(output))
+    handle = module.register_forward_hook(
+        lambda module, args, output: found.append(output.features if isinstance(output, State) else output)
+    )
     try:
         yield found
     finally:
@@ -87,9 +89,11 @@ def mapped(case: Expected, generator: Generator, name: str) -> Tensor:
     return generator.mapping(case["z"], c, **settings_of(name))
 
 
-def check_style_based(case: Expected, *, w_names: str = "w", feature_module: str | None = None) -> StyleBasedGenerator:
+def check_style_based(
+    case: Expected, *, w_names: str = "w", feature_module: str | None = None, generator: Generator | None = None
+) -> StyleBasedGenerator:
     """Codes, pictures and one feature map of a w-space family, for every name of the usual spelling."""
-    generator = case.load()
+    generator = generator or case.load()
     assert isinstance(generator, StyleBasedGenerator)
     for name in case.names(w_names):
         case.compare(name, mapped(case, generator, name), "w")

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = Path(os.environ.get("EIGAN_HOSTILE", ROOT.parent / "shared/hostile"))
-FOLDERS = ("pkl", "nvidia", "truncated", "safetensors", "archives", "torch", "numpy")
+FOLDERS = ("pkl", "nvidia", "torch", "truncated", "safetensors", "archives", "numpy", "yaml", "json")
 LOADS = {"nv-module-src-exec", "nv-module-src-exec-gema-only"}  # good weights beside source text that must not run
 MARKERS = Path("/tmp/eigan-pwned")
 MAX_SECONDS, MAX_MEGABYTES = 5.0, 500.0

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from eigan.errors import CheckpointError
 from eigan.readers import READERS, read_checkpoint
@@ -19,10 +18,11 @@ from eigan.readers.base import Reader
 from tests.toys import toy_pack
 
 
-def zipped() -> bytes:
+def zipped(*names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("x", "y")
+        for name in names:
+            archive.writestr(name, "y")
     return file.getvalue()
 
 
@@ -33,9 +33,9 @@ def tarred() -> bytes:
     return file.getvalue()
 
 
-def saved_by_torch(*, zipped: bool) -> bytes:
+def arrays() -> bytes:
     file = io.BytesIO()
-    torch.save({"w": torch.zeros(2)}, file, _use_new_zipfile_serialization=zipped)
+    np.savez(file, lat_comp=np.zeros(3), lat_mean=np.zeros(3))
     return file.getvalue()
 
 
@@ -47,17 +47,21 @@ def saved_by_numpy() -> bytes:
 
 KINDS = {
     "nothing": (b"", "an empty file"),
-    "text": (b"just some words", "it is text"),
+    "text": (b"just some words", 'it is text that begins "just some words'),
     "text in other letters": ("привет ".encode() * 100, "it is text"),
     "json": (b'{"a": 1}', "it is text"),
     "page": (b"<!DOCTYPE html><html><head><title>Sign in</title>", "HTML page"),
     "error": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "HTML page"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
     "gzip": (gzip.compress(b"x" * 100), "gzip"),
-    "zip": (zipped(), "zip archive, as torch.save"),
+    "zip": (zipped("x"), "a zip archive of x, which torch.save did not write"),
+    "zip with odd names": (zipped("a\n\x1b[31m", "b"), "cannot be read: the zip archive has a member named 'a"),
+    "zip that leads elsewhere": (zipped("../b"), "outside itself"),
+    "zip of many": (zipped(*map(str, range(50))), r"of 0, 1, 2, 3, 4, 5, … \(50 in all\)"),
+    "zip, cut": (zipped("x")[:-1], "cannot be read: .* has no directory at its end"),
+    "zip, empty": (zipped(), "an empty zip archive"),
+    "arrays": (arrays(), r"a NumPy archive of lat_comp\.npy, .*hub-export import"),
     "tar": (tarred(), "tar archive"),
-    "torch": (saved_by_torch(zipped=True), "zip archive, as torch.save"),
-    "old torch": (saved_by_torch(zipped=False), "before 1.6"),
     "numpy": (saved_by_numpy(), "NumPy array"),
     "picture": (b"\x89PNG\r\n\x1a\n", "PNG"),
     "zeros": (bytes(2000), "nothing but zeros"),
