@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from eigan.checkpoint import Checkpoint
+from eigan.classes import find_class
 from eigan.edit import Edit, Slider
 from eigan.errors import (
     CheckpointError,
@@ -21,6 +22,7 @@ from eigan.importers import import_directions
 from eigan.latents import seeded_z
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, Preset
+from eigan.pose import Pose
 from eigan.recipe import PictureRecipe, read_png, write_png
 from eigan.render import Renderer, grid, strip
 from eigan.sources import bundled_generators, bundled_packs, generator_for, load_generator, load_pack
@@ -41,6 +43,7 @@ __all__ = [
     "PackFormatError",
     "PackMismatch",
     "PictureRecipe",
+    "Pose",
     "Preset",
     "Renderer",
     "Slider",
@@ -49,6 +52,7 @@ __all__ = [
     "UnsafeCheckpoint",
     "bundled_generators",
     "bundled_packs",
+    "find_class",
     "generator_for",
     "grid",
     "import_directions",

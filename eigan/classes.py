@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eigan.errors import UnknownName, list_names
 
+NUM_IMAGENET = 1000
 FILE = Path(__file__).parent / "data" / "imagenet_classes.json"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eigan.classes import NUM_IMAGENET, find_class
 from eigan.errors import CheckpointError, InvalidCodes, UnknownName, list_names
 from eigan.layers import LayerRange
 from eigan.pose import STILL, Pose
@@ -83,14 +84,15 @@ class Generator(nn.Module, ABC):
     def mapping(
         self,
         z: Tensor,
-        c: Tensor | int | None = None,
+        c: Tensor | int | str | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Codes:
         """Codes (N, L, D) of latents z (N, z_dim); truncation moves the first `truncation_cutoff` rows to the mean.
 
-        c: a class index, one-hot or soft labels (N, c_dim). Families without truncation refuse psi != 1.
+        c: a class index, an ImageNet name, one-hot or soft labels (N, c_dim). Families without truncation refuse psi
+        other than 1.
         """
 
     @abstractmethod
@@ -184,11 +186,13 @@ class Generator(nn.Module, ABC):
         if psi != 1.0 or cutoff is not None:
             raise InvalidCodes(f"{self.describe()} has no truncation; leave truncation_psi at 1 and the cutoff out")
 
-    def class_codes(self, c: Tensor | int | None, count: int) -> Tensor | None:
-        """Class vectors (count, c_dim) from an index, one-hot or soft labels; None for unconditional generators.
+    def class_codes(self, c: Tensor | int | str | None, count: int) -> Tensor | None:
+        """Class vectors (count, c_dim) from an index, an ImageNet name, one-hot or soft labels; None for unconditional
+        generators.
 
         Raises:
             InvalidCodes: a class is needed and missing, given and not needed, or of the wrong width.
+            UnknownName: ImageNet has no such class, or several.
         """
         if not self.c_dim:
             if c is not None:
@@ -196,6 +200,10 @@ class Generator(nn.Module, ABC):
             return None
         if c is None:
             raise InvalidCodes(f"{self.describe()} has {self.c_dim} classes; say which (0 to {self.c_dim - 1})")
+        if isinstance(c, str):
+            if self.c_dim != NUM_IMAGENET:
+                raise InvalidCodes(f"classes of {self.describe()} have no names; give an index, 0 to {self.c_dim - 1}")
+            c = find_class(c)
         if isinstance(c, int):
             if not 0 <= c < self.c_dim:
                 raise InvalidCodes(f"class {c} is out of range; this generator has classes 0 to {self.c_dim - 1}")

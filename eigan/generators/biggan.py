@@ -207,7 +207,7 @@ class BigGAN(Generator):
     def mapping(
         self,
         z: Tensor,
-        c: Tensor | int | None = None,
+        c: Tensor | int | str | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
@@ -227,7 +227,7 @@ class BigGAN(Generator):
             raise InvalidCodes(f"{self.describe()} has no truncation cutoff; give each block its t with `codes`")
         return self.codes(redraw_tails(self.check_z(z)) * truncation_psi, c, truncation_psi)
 
-    def codes(self, z: Tensor, c: Tensor | int | None, t: float | Tensor) -> Codes:
+    def codes(self, z: Tensor, c: Tensor | int | str | None, t: float | Tensor) -> Codes:
         """Codes (N, L, D) of latents that are scaled by the truncation already, as the official code takes them.
 
         z: (N, z_dim), or (L, N, z_dim) with a latent for each row. c: as in `mapping`. t: one number, (N,) for each

@@ -257,7 +257,7 @@ class FastGAN(Generator):
     def mapping(
         self,
         z: Tensor,
-        c: Tensor | int | None = None,
+        c: Tensor | int | str | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,

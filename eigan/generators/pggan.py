@@ -177,7 +177,7 @@ class PGGAN(Generator):
     def mapping(
         self,
         z: Tensor,
-        c: Tensor | int | None = None,
+        c: Tensor | int | str | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,

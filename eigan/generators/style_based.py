@@ -21,7 +21,7 @@ class StyleBasedGenerator(Generator):
     code_space = "w"
 
     @abstractmethod
-    def map_to_w(self, z: Tensor, c: Tensor | int | None = None) -> Tensor:
+    def map_to_w(self, z: Tensor, c: Tensor | int | str | None = None) -> Tensor:
         """w (N, w_dim), float32, of latents z (N, z_dim); not truncated."""
 
     @property
@@ -32,7 +32,7 @@ class StyleBasedGenerator(Generator):
     def mapping(
         self,
         z: Tensor,
-        c: Tensor | int | None = None,
+        c: Tensor | int | str | None = None,
         *,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,

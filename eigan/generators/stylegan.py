@@ -317,7 +317,7 @@ class StyleGAN(StyleBasedGenerator):
         check_lod(float(self.blocks.lod), self.settings.max_lod)
         return State(torch.empty(len(codes), 0, 4, 4, device=codes.device), None, noise_mode)
 
-    def map_to_w(self, z: Tensor, c: Tensor | int | None = None) -> Tensor:
+    def map_to_w(self, z: Tensor, c: Tensor | int | str | None = None) -> Tensor:
         """w (N, w_dim), float32, of latents z (N, z_dim); not truncated."""
         return self.mapper(self.check_z(z), self.class_codes(c, len(z)))  # type: ignore[no-any-return]
 

@@ -214,7 +214,7 @@ class StyleGAN3(StyleBasedGenerator):
         size = self.settings.input_size
         return State(torch.empty(len(codes), 0, size, size, device=codes.device), None, noise_mode, pose)
 
-    def map_to_w(self, z: Tensor, c: Tensor | int | None = None) -> Tensor:
+    def map_to_w(self, z: Tensor, c: Tensor | int | str | None = None) -> Tensor:
         """w (N, w_dim), float32, of latents z (N, z_dim); not truncated."""
         return self.mapper(self.check_z(z), self.class_codes(c, len(z)))  # type: ignore[no-any-return]
 

@@ -7,7 +7,6 @@ Tensors stay in the file until they are read. Checked against torch.load of PyTo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -16,7 +15,7 @@ from eigan.readers.allowed import TORCH
 from eigan.readers.source import DAMAGED, Source
 from eigan.readers.stored import LongBytes, Storage, fill
 from eigan.readers.torch_stream import KINDS, MAGIC, MAX_NUMEL, MAX_STEPS, NOTHING, PROTOCOL
-from eigan.readers.unpickler import Allowed, Audited, Machine, kind_of
+from eigan.readers.unpickler import Audited, Machine, kind_of
 
 MAX_KEY = 64
 MAX_STORAGES = 20_000
@@ -61,9 +60,10 @@ class Storages:
             raise CheckpointError(f"a storage is described twice, differently, or there are too many; {DAMAGED}")
         return whole if view is None else part_of(whole, view)
 
-    def locate(self, keys: object, source: Source) -> None:
+    def locate(self, keys: Any, source: Source) -> None:
         """Note where each storage lies: in the order of `keys`, a count and the numbers."""
-        if type(keys) is not list or len(keys) != len(self.known) or set(map(str, keys)) != set(self.known):
+        named = type(keys) is list and all(type(key) is str for key in keys)
+        if not named or len(keys) != len(self.known) or set(keys) != set(self.known):
             raise CheckpointError(f"the list of storages is not that of the tensors; {DAMAGED}")
         for key in keys:
             storage, numel = self.known[key], source.number(8)
@@ -83,26 +83,26 @@ def part_of(whole: Storage, view: object) -> Storage:
     raise CheckpointError(f"a storage's view lies outside it; {DAMAGED}")
 
 
-def read_object(file: BinaryIO, size: int | None = None) -> Any:
+def read_object(file: BinaryIO) -> Any:
     """The object that was saved: plain values, Records, and StoredTensors that `file` is read for later.
 
     Raises:
         UnsafeCheckpoint: one of its pickles names or calls something that weights do not need.
         CheckpointError: damaged, cut short, or from a big-endian machine.
     """
-    source = Source(file, 0, os.fstat(file.fileno()).st_size if size is None else size)
+    source = Source(file, 0, os.fstat(file.fileno()).st_size)
 
-    def load(allowed: Allowed = NOTHING, persistent: Callable[[object], object] | None = None, **limit: int) -> Any:
-        return Machine(source, allowed, persistent, **limit).load()
+    def load(max_steps: int = MAX_STEPS) -> Any:
+        return Machine(source, NOTHING, None, max_steps).load()
 
-    if load(max_steps=MAX_STEPS) != MAGIC or load(max_steps=MAX_STEPS) != PROTOCOL:
+    if load() != MAGIC or load() != PROTOCOL:
         raise CheckpointError(f"it begins like a torch.save file and goes on otherwise; {DAMAGED}")
-    system = load(max_steps=MAX_STEPS)
+    system = load()
     if type(system) is not dict or system.get("little_endian") is not True:
         raise CheckpointError("it was saved on a big-endian machine; load and save it again on a common one")
     storages = Storages(file)
-    tree = load(TORCH, storages.describe)
-    storages.locate(load(max_steps=2 * MAX_STORAGES + MAX_STEPS), source)
+    tree = Machine(source, TORCH, storages.describe).load()
+    storages.locate(load(2 * MAX_STORAGES + MAX_STEPS), source)
     if source.remaining:
         raise CheckpointError(f"{source.remaining:,} bytes follow the last tensor; torch.save writes none; {DAMAGED}")
     return tree

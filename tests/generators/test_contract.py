@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from eigan.checkpoint import Checkpoint
+from eigan.classes import NUM_IMAGENET
 from eigan.errors import CheckpointError, InvalidCodes
 from eigan.generators import ARCHITECTURES
 from eigan.generators.base import Generator, Stage
@@ -115,6 +116,9 @@ def test_classes_are_checked_and_change_the_picture(generator: Generator) -> Non
             generator.mapping(z, bad)
     first, second = (generator.synthesis(generator.mapping(z, c)) for c in (0, 1))
     assert not torch.allclose(first, second)
+    if generator.c_dim != NUM_IMAGENET:
+        with pytest.raises(InvalidCodes, match="no names"):
+            generator.mapping(z, "husky")
     one_hot = torch.nn.functional.one_hot(torch.tensor([1]), generator.c_dim).float()
     assert torch.equal(generator.mapping(z, one_hot), generator.mapping(z, 1))
 

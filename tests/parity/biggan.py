@@ -12,6 +12,10 @@ from eigan.generators.biggan import BigGAN
 from eigan.generators.truncnorm import from_uniform, truncated_z
 from tests.parity.check import Expected
 
+ILL_CONDITIONED = ("biggan-128like",)
+"""Its random attention amplifies rounding: on another processor than the one that made the folder, the official code
+itself differs from it by up to 3.5e-4 in some pixels, in float32 and float64; ours in float64 equals that to 1e-12."""
+
 
 def check(case: Expected) -> None:
     generator = case.load()
@@ -21,7 +25,9 @@ def check(case: Expected) -> None:
     for name in [*case.names("image"), *case.names("feature")]:
         codes = codes_of(case, generator, name)
         if name.startswith("image"):
-            compare_image(case, name, generator.synthesis(codes))
+            strictly = case.folder.name not in ILL_CONDITIONED
+            image = generator.synthesis(codes)
+            case.compare(name, image, "image") if strictly else compare_mostly(case, name, image)
         else:
             stage = case.meta["feature_layer"].removeprefix("generator.")
             case.compare(name, generator.features(codes, stage), "feature")
@@ -29,12 +35,8 @@ def check(case: Expected) -> None:
         check_draw(case, name)
 
 
-def compare_image(case: Expected, name: str, actual: Tensor) -> None:
-    """As `case.compare`, but for one pixel in 200.
-
-    Random attention amplifies rounding: on a processor other than that which made the folders the official code itself
-    differs from them by up to 4e-4 in some pixels, and so does the official code in float64; the mean tells more.
-    """
+def compare_mostly(case: Expected, name: str, actual: Tensor) -> None:
+    """As `case.compare`, but for one pixel in 200; none may be far off, and the mean is held as well."""
     case.used.add(name)
     if match := re.search(r"\.sub(\d)$", name):
         actual = actual[:, :, :: int(match[1]), :: int(match[1])]
