@@ -70,7 +70,8 @@ class StyledConv(ModulatedConv):
     def __init__(self, in_channels: int, out_channels: int, resolution: int, config: StyleGAN2Config, *, up: bool):
         super().__init__(in_channels, out_channels, 3, config.w_dim)
         self.up, self.use_noise, self.conv_clamp = up, config.use_noise, config.conv_clamp
-        self.register_buffer("resample_filter", torch.zeros(config.filter_taps, config.filter_taps))
+        taps = config.filter_taps if up else config.unused_filter_taps
+        self.register_buffer("resample_filter", torch.zeros(taps, taps))
         if config.use_noise:
             self.register_buffer("noise_const", torch.zeros(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros(()))

@@ -55,6 +55,7 @@ class StyleGAN2Config:
     use_noise: bool = True
     conv_clamp: float | None = None
     filter_taps: int = 4
+    unused_filter_taps: int = 4  # of convolutions that keep the size: files hold a filter for them that nothing uses
     resolutions: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +74,7 @@ class StyleGAN2Config:
             "layer_features": self.layer_features,
             "embed_features": self.embed_features,
             "filter_taps": self.filter_taps,
+            "unused_filter_taps": self.unused_filter_taps,
             **{f"channels at {r}px": n for r, n in self.channels.items()},
         }
         for name, value in widths.items():
@@ -158,6 +160,7 @@ def infer_config(weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dic
         use_noise="synthesis.b4.conv1.noise_const" in weights,
         conv_clamp=conv_clamp(hints),
         filter_taps=sizes.of("synthesis.b4.resample_filter", 2)[0],
+        unused_filter_taps=sizes.of("synthesis.b4.conv1.resample_filter", 2)[0],
     )
     check_hints(settings, hints)
     return settings.to_json()

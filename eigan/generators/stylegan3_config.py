@@ -239,7 +239,7 @@ def band_limits(
     stopbands = first_stopband * (last_cutoff * last_stopband_rel / first_stopband) ** exponents
     rates = np.exp2(np.ceil(np.log2(np.minimum(stopbands * 2, resolution))))
     half_widths = np.maximum(stopbands, rates / 2) - cutoffs
-    if not (rates.min() >= 1 and half_widths.min() > 0):
+    if not (rates.min() >= 1 and half_widths.min() >= 0):
         raise CheckpointError(
             f"cutoffs from {first_cutoff:g} to {last_cutoff:g} do not lie below stopbands from {first_stopband:g} to "
             f"{last_cutoff * last_stopband_rel:g}"

@@ -8,16 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from eigan.errors import PackFormatError, UnsafeCheckpoint
 from eigan.format import is_pack
 from eigan.importers.base import Opened
 from eigan.importers.numpy_files import MAGIC, open_npy, open_npz
 from eigan.readers import read_head, torch_file
-from eigan.readers.allowed import NUMPY_CORES, encode, named_only, numpy_array, numpy_scalar, numpy_type, refuse
+from eigan.readers.allowed import (
+    NUMPY_BUFFERS,
+    NUMPY_CORES,
+    encode,
+    named_only,
+    numpy_array,
+    numpy_from_buffer,
+    numpy_scalar,
+    numpy_type,
+)
 from eigan.readers.source import Source
-from eigan.readers.stored import LongBytes, NumpyArray, NumpyType
 from eigan.readers.unpickler import Allowed, Audited, Machine
 
 MAX_FILE_BYTES = 2**31
@@ -27,24 +34,13 @@ TEXT = frozenset(b"0123456789+-.eE,; \t\r\n")
 TEXT_WORDS = (b"nan", b"inf")
 
 
-def array_from_buffer(args: tuple[Any, ...]) -> NumpyArray:
-    """`numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`: how protocol 5 writes an array."""
-    match args:
-        case (bytes() | LongBytes() as data, NumpyType() as kind, tuple(shape), "C" | "F" as order):
-            array = NumpyArray()
-            array.build((1, shape, kind, order == "F", data))
-            return array
-    raise refuse("numpy.core.numeric._frombuffer", args)
-
-
-NUMERICS = ("numpy.core.numeric", "numpy._core.numeric")  # before and since NumPy 2
 DIRECTIONS: Allowed = {
     ("numpy", "dtype"): Audited("numpy.dtype", numpy_type),
     ("numpy", "ndarray"): named_only("numpy.ndarray"),
     ("_codecs", "encode"): Audited("_codecs.encode", encode),
     **{(core, "scalar"): Audited("numpy.scalar", numpy_scalar, cost=4) for core in NUMPY_CORES},
     **{(core, "_reconstruct"): Audited("numpy._reconstruct", numpy_array, cost=4) for core in NUMPY_CORES},
-    **{(core, "_frombuffer"): Audited("numpy._frombuffer", array_from_buffer, cost=4) for core in NUMERICS},
+    **{(core, "_frombuffer"): Audited("numpy._frombuffer", numpy_from_buffer, cost=4) for core in NUMPY_BUFFERS},
 }
 """The directions allow-list: what a pickled edit may name. Narrower than the weights', for it needs less."""
 

@@ -16,6 +16,7 @@ from eigan.readers.torch_stream import STORAGE_TYPES, read_storage
 from eigan.readers.unpickler import Allowed, Audited, check_key, kind_of
 
 NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since NumPy 2
+NUMPY_BUFFERS = ("numpy.core.numeric", "numpy._core.numeric")
 
 
 def refuse(name: str, args: tuple[Any, ...]) -> UnsafeCheckpoint:
@@ -127,6 +128,16 @@ def numpy_array(args: tuple[Any, ...]) -> NumpyArray:
     raise refuse("numpy.core.multiarray._reconstruct", args)
 
 
+def numpy_from_buffer(args: tuple[Any, ...]) -> NumpyArray:
+    """`_frombuffer(bytes, dtype, shape, order)`: how protocol 5 writes an array that lies in one piece."""
+    match args:
+        case (bytes() | LongBytes() as data, NumpyType() as kind, tuple(shape), "C" | "F" as order):
+            array = NumpyArray()
+            array.build((1, shape, kind, order == "F", data))
+            return array
+    raise refuse("numpy.core.numeric._frombuffer", args)
+
+
 def named_only(name: str) -> Audited:
     """A class that genuine files name as an argument and never call."""
 
@@ -190,6 +201,7 @@ SHARED: Allowed = {
     ("numpy", "ndarray"): named_only("numpy.ndarray"),
     **{(core, "scalar"): Audited("numpy.scalar", numpy_scalar, cost=4) for core in NUMPY_CORES},
     **{(core, "_reconstruct"): Audited("numpy._reconstruct", numpy_array, cost=4) for core in NUMPY_CORES},
+    **{(core, "_frombuffer"): Audited("numpy._frombuffer", numpy_from_buffer, cost=4) for core in NUMPY_BUFFERS},
     **{(m, "set"): Audited("builtins.set", make_set) for m in ("builtins", "__builtin__")},
     **{(m, "bytes"): Audited("builtins.bytes", make_bytes) for m in ("builtins", "__builtin__")},
     **{(m, "dict"): named_only("builtins.dict") for m in ("builtins", "__builtin__")},

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from eigan.readers.allowed import (
+    NUMPY_BUFFERS,
     NUMPY_CORES,
     encode,
     make_bytes,
     make_dict,
     named_only,
     numpy_array,
+    numpy_from_buffer,
     numpy_scalar,
     numpy_type,
     rebuild_dict,
@@ -42,6 +44,7 @@ TENSORFLOW: Allowed = {
     ("numpy", "ndarray"): named_only("numpy.ndarray"),
     **{(core, "scalar"): Audited("numpy.scalar", numpy_scalar, cost=4) for core in NUMPY_CORES},
     **{(core, "_reconstruct"): Audited("numpy._reconstruct", numpy_array, cost=4) for core in NUMPY_CORES},
+    **{(core, "_frombuffer"): Audited("numpy._frombuffer", numpy_from_buffer, cost=4) for core in NUMPY_BUFFERS},
     **{(m, "bytes"): Audited("builtins.bytes", make_bytes) for m in ("builtins", "__builtin__")},
     **{(m, n): named_only(f"builtins.{n}") for m in ("builtins", "__builtin__") for n in ("dict", "object")},
     **{(m, "_reconstructor"): Audited("copyreg._reconstructor", rebuild) for m in ("copyreg", "copy_reg")},

@@ -37,6 +37,13 @@ class Source:
         self.position += count
         return data
 
+    def byte(self) -> int:
+        """The next one; what an opcode costs to read is most of what a pickle costs."""
+        if self.position >= self.stop or not (data := self.file.read(1)):
+            data = self.take(1)  # says what is wrong
+        self.position += 1
+        return data[0]
+
     def number(self, count: int) -> int:
         """Unsigned little-endian."""
         return int.from_bytes(self.take(count), "little")

@@ -19,6 +19,13 @@ from eigan.readers.unpickler import Allowed, Audited, Machine, kind_of
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
+PREAMBLE = (  # the first three pickles as every PyTorch writes them on common machines: magic, protocol, system
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    b"\x80\x02M\xe9\x03."
+    b"\x80\x02}q\x00(X\x10\x00\x00\x00protocol_versionq\x01M\xe9\x03X\r\x00\x00\x00little_endianq\x02\x88"
+    b"X\n\x00\x00\x00type_sizesq\x03}q\x04(X\x05\x00\x00\x00shortq\x05K\x02X\x03\x00\x00\x00intq\x06K\x04"
+    b"X\x04\x00\x00\x00longq\x07K\x04uu."
+)
 MAX_NUMEL = 2**40
 MAX_STEPS = 100  # of each of the five; genuine ones take 35 at most
 NOTHING: Allowed = {}
@@ -54,16 +61,18 @@ def read_storage(data: bytes | LongBytes) -> Storage:
     head = data if isinstance(data, bytes) else readable_head(data)
     if head.startswith(b"PK"):
         raise CheckpointError("a tensor is stored as a zip archive inside the pickle; no NVIDIA snapshot does that")
-    source = Source(cast(BinaryIO, BytesIO(head)), 0, len(head))
+    usual = head.startswith(PREAMBLE)
+    source = Source(cast(BinaryIO, BytesIO(head)), len(PREAMBLE) if usual else 0, len(head))
 
     def load(allowed: Allowed = NOTHING, persistent: Callable[[object], object] | None = None) -> Any:
         return Machine(source, allowed, persistent, MAX_STEPS).load()
 
-    if load() != MAGIC or load() != PROTOCOL:
-        raise CheckpointError(f"a tensor's bytes are not a torch stream; {DAMAGED}")
-    system = load()
-    if type(system) is not dict or system.get("little_endian") is not True:
-        raise CheckpointError("a tensor was saved on a big-endian machine; convert it there")
+    if not usual:
+        if load() != MAGIC or load() != PROTOCOL:
+            raise CheckpointError(f"a tensor's bytes are not a torch stream; {DAMAGED}")
+        system = load()
+        if type(system) is not dict or system.get("little_endian") is not True:
+            raise CheckpointError("a tensor was saved on a big-endian machine; convert it there")
     keys: list[object] = []
     storage = load(STORAGE_TYPES, lambda name: described_storage(name, keys))
     listed = load()

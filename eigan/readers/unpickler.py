@@ -20,6 +20,7 @@ from eigan.readers.source import CUT_SHORT, DAMAGED, Source
 from eigan.readers.stored import LongBytes, LongText, NumpyArray, NumpyType, Record
 
 HIGHEST_PROTOCOL = 5
+STOP = pickle.STOP[0]
 MAX_STEPS = 500_000  # a 1024 px snapshot with G, D and G_ema takes a quarter of that
 MAX_STACK = 100_000
 MAX_NESTING = 500
@@ -97,18 +98,19 @@ class Machine:
             UnsafeCheckpoint: the pickle names or calls something that is not allowed.
             CheckpointError: truncated, malformed, or a bomb.
         """
+        next_byte, find = self.source.byte, OPCODES.get
         try:
-            while True:
-                code = self.source.take(1)[0]
-                if code == pickle.STOP[0]:
-                    return self.stack.pop()
-                act = OPCODES.get(code)
+            while (code := next_byte()) != STOP:
+                act = find(code)
                 if act is None:
                     raise CheckpointError(
                         f"byte {self.source.position - 1:,} ({code:#04x}) is no pickle opcode of weights; {DAMAGED}"
                     )
-                self.spend(1)
+                self.steps += 1
+                if self.steps > self.max_steps or len(self.stack) > MAX_STACK:
+                    self.spend(0)
                 act(self)
+            return self.stack.pop()
         except CheckpointError:
             raise
         except IndexError:
@@ -386,10 +388,9 @@ def _pushing(make: Callable[[], Any]) -> Callable[[Machine], None]:
 
 
 def _measured(width: int, act: Callable[[Machine, int], Any]) -> Callable[[Machine], None]:
-    def read_length_and_act(machine: Machine) -> None:
-        act(machine, machine.source.number(width))
-
-    return read_length_and_act
+    if width == 1:
+        return lambda machine: act(machine, machine.source.byte())
+    return lambda machine: act(machine, machine.source.number(width))
 
 
 OPCODES = _opcodes()
