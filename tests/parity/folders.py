@@ -17,7 +17,13 @@ SHARED = Path(os.environ.get("EIGAN_PARITY", ROOT.parent / "shared/parity/public
 
 def folders(*patterns: str) -> list[Path]:
     """Own and shared folders that match; a shared one stands in for the own of its name (it holds more)."""
-    found = {p.name: p for root in (OWN, SHARED) for pattern in patterns for p in root.glob(pattern)}
+    found = {
+        p.name: p
+        for root in (OWN, SHARED)
+        for pattern in patterns
+        for p in root.glob(pattern)
+        if (p / "meta.json").is_file()
+    }
     return [found[name] for name in sorted(found)]
 
 

@@ -33,7 +33,7 @@ CHECKS: dict[str, Callable[[Expected], None]] = {  # how a folder's name begins 
 }
 
 
-@pytest.mark.parametrize("folder", folders(*(f"{start}*" for start in CHECKS)), ids=lambda p: p.name)
+@pytest.mark.parametrize("folder", folders("*"), ids=lambda p: p.name)
 def test_official_outputs(folder: Path) -> None:
     check = next((check for start, check in CHECKS.items() if folder.name.startswith(start)), None)
     assert check is not None, f"no check for {folder.name}"
