@@ -48,7 +48,7 @@ FILES = {
 def official_size() -> StyleGAN2:
     """StyleGAN2 config F at 1024 px, random. Raises RuntimeError unless its parameters number the published ones."""
     channels = {2**i: min(32768 // 2**i, 512) for i in range(2, 11)}
-    generator = StyleGAN2(StyleGAN2Config(512, 0, 512, 1024, channels))
+    generator = StyleGAN2(StyleGAN2Config(z_dim=512, c_dim=0, w_dim=512, resolution=1024, channels=channels))
     generator.initialize(torch.Generator().manual_seed(0))
     count = sum(p.numel() for p in generator.parameters())
     if count != PARAMETERS:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+MAX_MESSAGE = 1200
+MAX_TAIL = 300
+MAX_LISTED = 80
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 class EiganError(Exception):
-    """Root of everything raised on purpose; catch it to show one sentence to a person."""
+    """Root of everything raised on purpose; catch it to show one sentence to a person.
+
+    Messages quote names out of strangers' files, and are printed by terminals and put into pages. Every one of them is
+    made fit to be shown here, whoever raises it: see `presentable`.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(presentable(str(message)))
 
 
 class CheckpointError(EiganError, ValueError):
@@ -60,6 +72,21 @@ class PublishError(EiganError, RuntimeError):
     """Raised when a folder cannot be published; nothing half-written is left on the Hub."""
 
 
+def presentable(message: str) -> str:
+    """`message` on one line, without control characters and tags, its middle left out where it is too long."""
+    shown = TAG.sub(r"\\x3c", message if message.isprintable() else "".join(map(_visible, message)))
+    if len(shown) <= MAX_MESSAGE:
+        return shown
+    gap = " … "
+    return shown[: MAX_MESSAGE - MAX_TAIL - len(gap)] + gap + shown[-MAX_TAIL:]
+
+
+def _visible(ch: str) -> str:
+    if ch.isprintable():
+        return ch
+    return " " if ch in "\t\r\n" else ch.encode("unicode_escape").decode()
+
+
 def lookup(table: Mapping[str, T], name: str, noun: str) -> T:
     """The entry of `table` called `name`.
 
@@ -73,7 +100,7 @@ def lookup(table: Mapping[str, T], name: str, noun: str) -> T:
 
 
 def list_names(names: Iterable[str], limit: int = 20) -> str:
-    """Names joined for a message, cut after `limit`."""
+    """Names joined for a message, cut after `limit`; each of them cut, too, when it is long."""
     listed = list(names)
     tail = f", … ({len(listed)} in all)" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + tail
+    return ", ".join(n if len(n) <= MAX_LISTED else f"{n[:MAX_LISTED]}…" for n in listed[:limit]) + tail

@@ -35,6 +35,7 @@ class Pose:
             value = getattr(self, name)
             if not (math.isfinite(value) and abs(value) <= limit):
                 raise InvalidCodes(f"pose {name} is {value}; wanted {-limit:g} to {limit:g}")
+            object.__setattr__(self, name, float(value))
 
     @property
     def is_still(self) -> bool:

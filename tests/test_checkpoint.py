@@ -133,7 +133,7 @@ def test_weights_are_held_once(tmp_path: Path) -> None:
         "from eigan.generators.stylegan2 import StyleGAN2, StyleGAN2Config\n"
         "from tests.readers.makers import dumps, nest\n"
         "channels = {4: 256, 8: 256, 16: 256, 32: 256}\n"
-        "g = StyleGAN2(StyleGAN2Config(256, 0, 256, 32, channels))\n"
+        "g = StyleGAN2(StyleGAN2Config(z_dim=256, c_dim=0, w_dim=256, resolution=32, channels=channels))\n"
         "g.initialize(torch.Generator().manual_seed(0))\n"
         "copies = {name: nest({n: t.clone() for n, t in g.weights().items()}) for name in ('G', 'D', 'G_ema')}\n"
         "open(sys.argv[1], 'wb').write(dumps(copies))\n"

@@ -13,7 +13,14 @@ def toy_config_stylegan3(*, c_dim: int = 0, radial: bool = False, resolution: in
     channels = official_channels(band_limits(resolution, 14).cutoffs, 16 * resolution, 8)
     kernel = 1 if radial else 3
     return StyleGAN3Config(
-        10, c_dim, 12, resolution, channels, conv_kernel=kernel, use_radial_filters=radial, num_mapping_layers=2
+        z_dim=10,
+        c_dim=c_dim,
+        w_dim=12,
+        resolution=resolution,
+        channels=channels,
+        conv_kernel=kernel,
+        use_radial_filters=radial,
+        num_mapping_layers=2,
     )
 
 

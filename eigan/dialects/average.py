@@ -9,8 +9,8 @@ from torch import Tensor
 
 from eigan.errors import CheckpointError
 from eigan.generators.base import iterate_batches
+from eigan.generators.config import MAX_WIDTH
 from eigan.generators.layers import MappingNetwork, normalize_second_moment
-from eigan.generators.stylegan2_config import MAX_WIDTH
 from eigan.latents import seeded_z
 
 COUNT = 4096  # what rosinality's own tools draw

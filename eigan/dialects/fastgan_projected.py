@@ -11,9 +11,11 @@ from torch import Tensor
 
 from eigan.dialects.base import Dialect
 from eigan.dialects.fastgan_terra import TRANSPOSED, without_counters
+from eigan.dialects.rules import rename_each
 from eigan.dialects.spectral import fold_spectral_norm
 from eigan.errors import CheckpointError
-from eigan.generators.fastgan_config import first_convolution, shape_of
+from eigan.generators.config import Sizes, shown
+from eigan.generators.fastgan_config import FastGANConfig, first_convolution
 from eigan.readers.base import Hint, RawCheckpoint
 
 PREFIX = "synthesis."
@@ -32,9 +34,7 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
     """
     if f"{PREFIX}init.init.0.weight_orig" not in raw.weights:
         return None
-    named = {name.removeprefix(PREFIX): tensor for name, tensor in raw.weights.items()}
-    if len(named) != len(raw.weights):
-        raise CheckpointError(f"the file has weights of the same name with and without {PREFIX!r}; it was edited")
+    named = rename_each(raw.weights, lambda name: name.removeprefix(PREFIX), "a projected FastGAN")
     weights = without_unused_block(fold_spectral_norm(without_counters(named), TRANSPOSED))
     if EMBEDDING in weights:
         weights[EMBEDDING] = used_rows(weights[EMBEDDING], raw.hints.get("c_dim"))
@@ -46,8 +46,9 @@ def without_unused_block(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     after = first_convolution(weights, 256)
     if after not in weights or first_convolution(weights, 512) in weights:
         return weights
-    drawn_from = shape_of(weights, "to_big.weight", 4)[1]
-    at_128, at_256 = (shape_of(weights, first_convolution(weights, r), 4)[0] // 2 for r in (128, 256))
+    sizes = Sizes(weights, FastGANConfig.family)
+    drawn_from = sizes.of("to_big.weight", 4)[1]
+    at_128, at_256 = (sizes.of(first_convolution(weights, r), 4)[0] // 2 for r in (128, 256))
     if not drawn_from == at_128 != at_256:
         return weights
     return {name: tensor for name, tensor in weights.items() if not name.startswith(("feat_256.", "se_256."))}
@@ -58,7 +59,9 @@ def used_rows(embedding: Tensor, stated: Hint) -> Tensor:
     if isinstance(stated, bool) or not isinstance(stated, int) or stated < 1 or embedding.ndim != 2:
         return embedding
     if stated > len(embedding):
-        raise CheckpointError(f"the file says c_dim is {stated}; its weights have {len(embedding)} class embeddings")
+        raise CheckpointError(
+            f"the file says c_dim is {shown(stated)}; its weights have {len(embedding)} class embeddings"
+        )
     return embedding[:stated].clone()
 
 

@@ -13,10 +13,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
-from eigan.generators.stylegan2_config import MAX_RESOLUTION
+from eigan.generators.config import MAX_BLOCKS
 from eigan.readers.base import RawCheckpoint
-
-MAX_LAYERS = 2 * MAX_RESOLUTION.bit_length()
 
 
 def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
@@ -36,7 +34,7 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
 
 def upsampling_layers(weights: Mapping[str, Tensor]) -> Iterator[str]:
     """layer2, layer4, ...: the first convolution of every resolution after the first."""
-    names = (f"layer{i}.weight" for i in range(2, MAX_LAYERS, 2))
+    names = (f"layer{i}.weight" for i in range(2, 2 * MAX_BLOCKS, 2))
     return (name for name in names if name in weights and weights[name].ndim == 4)
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
+from eigan.dialects.rules import rename_each
 from eigan.errors import CheckpointError
 from eigan.readers.base import RawCheckpoint
 
+DESCRIBES = "a netdissect ProGAN"
 NEW_LAYER = re.compile(r"layer(\d{1,4})\.(conv\.weight|wscale\.b|wscale\.scale)")
 OLD_LAYER = re.compile(r"features\.(\d{1,4})\.(conv\.weight|wscale\.b|wscale\.scale)")
 OUTPUT = re.compile(r"output(?:_\d{1,5}x\d{1,5})?\.(conv\.weight|wscale\.b|wscale\.scale)")
@@ -42,17 +44,7 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
         match = OUTPUT.fullmatch(name)
         return f"{last}.{FIELDS[match[1]]}" if match else name
 
-    return replace(raw, weights=fold_scales(rename(weights, ours) | {"lod": torch.zeros(())}))
-
-
-def rename(weights: Mapping[str, Tensor], ours: Callable[[str], str]) -> dict[str, Tensor]:
-    """`weights` under the names that `ours` gives; two of one name are refused."""
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in weights.items():
-        if ours(name) in renamed:
-            raise CheckpointError(f"{name} is the second {ours(name)} of this ProGAN; keep one of them")
-        renamed[ours(name)] = tensor
-    return renamed
+    return replace(raw, weights=fold_scales(rename_each(weights, ours, DESCRIBES) | {"lod": torch.zeros(())}))
 
 
 def fold_scales(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
+from eigan.dialects.rules import rename_each
 from eigan.errors import CheckpointError
-from eigan.generators.stylegan2_config import MAX_WIDTH
+from eigan.generators.config import MAX_WIDTH
 from eigan.readers.base import Hint, RawCheckpoint
 
 NAME = re.compile(
@@ -36,12 +37,7 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
     if not any(re.fullmatch(r"formatLayer(?:\.module)?\.weight", name) for name in raw.weights):
         return None
     settings = Settings.read(raw.hints)
-    weights: dict[str, Tensor] = {}
-    for name, tensor in raw.weights.items():
-        layer = ours(name)
-        if layer in weights:
-            raise CheckpointError(f"{name} is the second {layer} of this PGAN; keep one of them")
-        weights[layer] = tensor
+    weights = rename_each(raw.weights, ours, "a PGAN of pytorch_GAN_zoo")
     for name in raw.weights:
         if (match := NAME.fullmatch(name)) and match[6] == "weight":
             weights |= fold(ours(name).removesuffix(".weight"), weights, equalized=settings.equalized)

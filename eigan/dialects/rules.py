@@ -5,8 +5,8 @@ A dialect states its rules for the sizes at hand; whatever the file lacks or has
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import torch
@@ -47,17 +47,14 @@ def rename(
     return {name: rule.change(weights[rule.source]) for name, rule in rules.items()}
 
 
-def count_indices(names: Iterable[str], pattern: str, most: int, noun: str) -> int:
-    """1 + the largest number that `pattern` (one group of digits) finds at the start of a name; 0 without any.
-
-    Raises:
-        CheckpointError: it is more than `most`, so that nobody counts up to it.
-    """
-    number = re.compile(pattern)
-    found = max((int(match[1][:9]) for name in names if (match := number.match(name))), default=-1)
-    if found >= most:
-        raise CheckpointError(f"the weights have {noun} number {found}; eigan knows at most {most} of them")
-    return found + 1
+def rename_each(weights: Mapping[str, Tensor], ours: Callable[[str], str], describes: str) -> dict[str, Tensor]:
+    """The weights under the names that `ours` gives for theirs. Raises CheckpointError when two would have one name."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in weights.items():
+        if ours(name) in renamed:
+            raise CheckpointError(f"{name} is the second {ours(name)} of {describes}; keep one of them")
+        renamed[ours(name)] = tensor
+    return renamed
 
 
 # Changes: each gives a tensor of its own
@@ -84,6 +81,16 @@ def scalar(x: Tensor) -> Tensor:
 def flipped(x: Tensor) -> Tensor:
     """Kernels turned by 180 degrees."""
     return x.flip(-2, -1)
+
+
+def as_embedding(x: Tensor) -> Tensor:
+    """(classes, width), multiplied as it is -> (width, classes) of an equalised layer, which divides by √classes."""
+    return (x.t() * math.sqrt(len(x))).contiguous()
+
+
+def no_bias(x: Tensor) -> Tensor:
+    """(classes, width) -> the bias (width,) that its embedding has not."""
+    return x.new_zeros(x.shape[1])
 
 
 def plus_one(x: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
-from eigan.dialects.rules import Rule, count_indices, first, flipped, plane, plus_one, rename
+from eigan.dialects.rules import Rule, as_embedding, first, flipped, no_bias, plane, plus_one, rename
 from eigan.errors import CheckpointError
-from eigan.generators.stylegan2_config import MAX_MAPPING_LAYERS, MAX_RESOLUTION
+from eigan.generators.config import MAX_BLOCKS, MAX_MAPPING_LAYERS, count_indices, resolutions_to
 from eigan.readers.base import RawCheckpoint
 
 DESCRIBES = "a StyleGAN2 of genforce"
+LABELS = "mapping.label_weight"
 KNOWN_BY = ("synthesis.early_layer.", "synthesis.layer0.noise_strength")
-MAX_LAYERS = 2 * (MAX_RESOLUTION.bit_length() - 3) + 1
 
 
 def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
@@ -33,13 +33,14 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
         return None
     resolutions = resolutions_of(raw.weights)
     check_kind(raw.weights, len(resolutions))
-    return replace(raw, weights=rename(raw.weights, dict(rules_for(raw.weights, resolutions)), DESCRIBES), hints={})
+    weights = rename(raw.weights, dict(rules_for(raw.weights, resolutions)), DESCRIBES)
+    return replace(raw, weights=weights, hints={"mapping.joint_labels": LABELS in raw.weights})
 
 
-def resolutions_of(weights: Mapping[str, Tensor]) -> list[int]:
+def resolutions_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
     """4, 8, ...: layer 0 at the first, two to each of the others."""
-    count = count_indices(weights, r"synthesis\.layer(\d+)\.", MAX_LAYERS, "a synthesis layer")
-    return [2**i for i in range(2, 3 + max(count, 2) // 2)]
+    count = count_indices(weights, r"synthesis\.layer(\d+)\.", 2 * MAX_BLOCKS - 1, "a synthesis layer")
+    return resolutions_to(4 << max(count, 2) // 2)
 
 
 def check_kind(weights: Mapping[str, Tensor], blocks: int) -> None:
@@ -52,11 +53,6 @@ def check_kind(weights: Mapping[str, Tensor], blocks: int) -> None:
             "it is a genforce StyleGAN2 of the resnet skeleton, whose shortcuts overwrite its layers: genforce cannot "
             "run it either; skip and origin are read"
         )
-    if "mapping.label_weight" in weights:
-        raise CheckpointError(
-            "its class labels are joined to z before both are normalised; "
-            "eigan draws unconditional StyleGAN2 of genforce"
-        )
     average, style = (
         weights.get(name, torch.empty(0)) for name in ("truncation.w_avg", "synthesis.layer0.style.weight")
     )
@@ -64,9 +60,12 @@ def check_kind(weights: Mapping[str, Tensor], blocks: int) -> None:
         raise CheckpointError("its mapping gives every layer a w of its own; eigan knows one w for all layers")
 
 
-def rules_for(weights: Mapping[str, Tensor], resolutions: list[int]) -> Iterator[tuple[str, Rule]]:
+def rules_for(weights: Mapping[str, Tensor], resolutions: tuple[int, ...]) -> Iterator[tuple[str, Rule]]:
     """Our name -> rule, for a network of these resolutions: "skip" when the first has a toRGB, else "orig"."""
     yield "mapping.w_avg", Rule("truncation.w_avg", 1)
+    if LABELS in weights:
+        yield "mapping.embed.weight", Rule(LABELS, 2, as_embedding)
+        yield "mapping.embed.bias", Rule(LABELS, 2, no_bias)
     depth = count_indices(weights, r"mapping\.dense(\d+)\.", MAX_MAPPING_LAYERS, "a mapping layer")
     for i in range(max(depth, 1)):
         for part, dims in (("weight", 2), ("bias", 1)):

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from eigan.dialects.average import COUNT, average_w
 from eigan.dialects.base import Dialect
-from eigan.dialects.rules import Rule, count_indices, first, plane, rename, scalar
+from eigan.dialects.rules import Rule, first, plane, rename, scalar
 from eigan.errors import CheckpointError
+from eigan.generators.config import MAX_BLOCKS, MAX_MAPPING_LAYERS, count_indices, resolutions_to
 from eigan.generators.layers import fir_filter
-from eigan.generators.stylegan2_config import MAX_MAPPING_LAYERS, MAX_RESOLUTION
 from eigan.readers.base import RawCheckpoint
 
 DESCRIBES = "a StyleGAN2 of rosinality/stylegan2-pytorch"
-MAX_CONVS = 2 * (MAX_RESOLUTION.bit_length() - 3)  # after the one at 4 px, two to each resolution
 
 
 def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
@@ -46,26 +45,26 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
     return replace(raw, weights=weights, hints={}, source=source)
 
 
-def resolutions_of(weights: Mapping[str, Tensor]) -> list[int]:
+def resolutions_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
     """4, 8, ...: two convolutions to each after the first."""
-    count = count_indices(weights, r"convs\.(\d+)\.", MAX_CONVS, "a convolution")
+    count = count_indices(weights, r"convs\.(\d+)\.", 2 * (MAX_BLOCKS - 1), "a convolution")
     if count % 2:
         raise CheckpointError(f"weights do not fit {DESCRIBES}: missing convs.{count}; the checkpoint is incomplete")
-    return [2**i for i in range(2, 3 + count // 2)]
+    return resolutions_to(4 << count // 2)
 
 
 def has_noise_maps(weights: Mapping[str, Tensor]) -> bool:
     return any(name.startswith("noises.") for name in weights)
 
 
-def noise_maps(resolutions: list[int]) -> Iterator[tuple[str, int]]:
+def noise_maps(resolutions: tuple[int, ...]) -> Iterator[tuple[str, int]]:
     """Our names of the noise maps, in the order of the layers, and their sizes."""
     for r in resolutions:
         for conv in ("conv0", "conv1") if r > 4 else ("conv1",):
             yield f"synthesis.b{r}.{conv}.noise_const", r
 
 
-def rules_for(weights: Mapping[str, Tensor], resolutions: list[int]) -> Iterator[tuple[str, Rule]]:
+def rules_for(weights: Mapping[str, Tensor], resolutions: tuple[int, ...]) -> Iterator[tuple[str, Rule]]:
     """Our name -> rule, for a network of these resolutions."""
     if "latent_avg" in weights:
         yield "mapping.w_avg", Rule("latent_avg", 1)

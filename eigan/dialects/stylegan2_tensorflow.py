@@ -7,7 +7,7 @@ stylegan2-ada-pytorch d72cc7d (`legacy.py`). Configs B to D (grown progressively
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
-from eigan.dialects.rules import Rule, count_indices, first, flipped, plane, plus_one, rename, transposed
+from eigan.dialects.rules import Rule, as_embedding, first, flipped, no_bias, plane, plus_one, rename, transposed
+from eigan.dialects.tensorflow import RESOLUTION, check_arguments, filter_of, kernels, static_arguments
 from eigan.errors import CheckpointError
-from eigan.generators.stylegan2_config import MAX_MAPPING_LAYERS, MAX_RESOLUTION
+from eigan.generators.config import MAX_MAPPING_LAYERS, count_indices, largest_resolution, resolutions_to
 from eigan.readers.base import RawCheckpoint
 
 DESCRIBES = "a TensorFlow StyleGAN2"
-MAX_TAPS = 64
-BLOCK = re.compile(r"synthesis/(\d{1,7})x(\d{1,7})/")
+LABELS = "mapping/LabelConcat/weight"
 GROWN = re.compile(r"synthesis/ToRGB_lod\d+/")
 FIRST_TORGB, FIRST_SHORTCUT, LAST_GROWN = "synthesis/4x4/ToRGB/", "synthesis/8x8/Skip/", "synthesis/ToRGB_lod0/"
+FIXED = {"nonlinearity": "lrelu", "mapping_nonlinearity": "lrelu", "normalize_latents": True}
 SIZES = {  # static argument -> what `stylegan2_config.check_hints` calls it
     "resolution": "img_resolution",
     "num_channels": "img_channels",
@@ -44,8 +45,9 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
     if not any(name.startswith("synthesis/") and name.endswith("/mod_weight") for name in raw.weights):
         return None
     arguments = static_arguments(raw.hints)
-    check_arguments(raw.weights, arguments)
-    resolutions = resolutions_of(raw.weights)
+    check_arguments(arguments, FIXED, "StyleGAN2")
+    check_kind(raw.weights)
+    resolutions = resolutions_to(largest_resolution(raw.weights, RESOLUTION))
     rules = dict(rules_for(raw.weights, resolutions))
     ignored = [name for name in raw.weights if name in ("lod", "synthesis/lod") or GROWN.match(name)]
     weights = rename(raw.weights, rules, DESCRIBES, ignored=ignored)
@@ -55,30 +57,11 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
             weights[f"synthesis.b{r}.{part}resample_filter"] = kernel.clone()
         if f"synthesis.b{r}.skip.weight" in weights:
             weights[f"synthesis.b{r}.skip.resample_filter"] = kernel.clone()
-    return replace(raw, weights=weights, hints=hints_of(arguments))
+    return replace(raw, weights=weights, hints=hints_of(arguments) | {"mapping.joint_labels": LABELS in raw.weights})
 
 
-def static_arguments(hints: Mapping[str, Any]) -> dict[str, Any]:
-    """The networks' static arguments by name. Gs hands its own on to its components, over theirs."""
-    found = {}
-    for owner in ("mapping.", "synthesis.", ""):
-        start = f"{owner}static_kwargs."
-        found.update({name.removeprefix(start): value for name, value in hints.items() if name.startswith(start)})
-    return found
-
-
-def check_arguments(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> None:
+def check_kind(weights: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError when the network computes something that eigan's StyleGAN2 does not."""
-    if "mapping/LabelConcat/weight" in weights:
-        raise CheckpointError(
-            "its class labels are joined to z before both are normalised (the first TensorFlow StyleGAN2); "
-            "eigan draws unconditional ones and the conditional ones of StyleGAN2-ADA"
-        )
-    for name in ("nonlinearity", "mapping_nonlinearity"):
-        if arguments.get(name, "lrelu") != "lrelu":
-            raise CheckpointError(f"the file says {name} is {arguments[name]!r}; eigan's StyleGAN2 knows lrelu")
-    if not arguments.get("normalize_latents", True):
-        raise CheckpointError("the file says that z is not normalised; eigan's StyleGAN2 normalises it")
     lod = weights.get("lod", weights["synthesis/lod"]) if "synthesis/lod" in weights else None  # Gs hands its own on
     if lod is not None and torch.count_nonzero(lod):
         raise CheckpointError(
@@ -86,20 +69,15 @@ def check_arguments(weights: Mapping[str, Tensor], arguments: Mapping[str, Any])
         )
 
 
-def resolutions_of(weights: Mapping[str, Tensor]) -> list[int]:
-    """4, 8, ... up to the largest that a name spells."""
-    last = max((int(match[1]) for name in weights if (match := BLOCK.match(name))), default=4)
-    if not 4 <= last <= MAX_RESOLUTION or last & (last - 1):
-        raise CheckpointError(f"the weights go up to {last}px; wanted a power of two between 4 and {MAX_RESOLUTION}")
-    return [2**i for i in range(2, last.bit_length())]
-
-
-def rules_for(weights: Mapping[str, Tensor], resolutions: list[int]) -> Iterator[tuple[str, Rule]]:
+def rules_for(weights: Mapping[str, Tensor], resolutions: tuple[int, ...]) -> Iterator[tuple[str, Rule]]:
     """Our name -> rule, for a network of these resolutions and whatever options its names show."""
     yield "mapping.w_avg", Rule("dlatent_avg", 1)
     if any(name.startswith("mapping/LabelEmbed/") for name in weights):
         yield "mapping.embed.weight", Rule("mapping/LabelEmbed/weight", 2, transposed)
         yield "mapping.embed.bias", Rule("mapping/LabelEmbed/bias", 1)
+    if LABELS in weights:  # before StyleGAN2-ADA
+        yield "mapping.embed.weight", Rule(LABELS, 2, as_embedding)
+        yield "mapping.embed.bias", Rule(LABELS, 2, no_bias)
     depth = count_indices(weights, r"mapping/Dense(\d+)/", MAX_MAPPING_LAYERS, "a mapping layer")
     for i in range(max(depth, 1)):
         yield f"mapping.fc{i}.weight", Rule(f"mapping/Dense{i}/weight", 2, transposed)
@@ -129,32 +107,22 @@ def conv_rules(ours: str, theirs: str, layer: int, *, has_noise: bool, up: bool)
         yield f"{ours}noise_strength", Rule(f"{theirs}noise_strength", 0)
 
 
-def modulated_rules(ours: str, theirs: str, change: Any) -> Iterator[tuple[str, Rule]]:
+def modulated_rules(ours: str, theirs: str, change: Callable[[Tensor], Tensor]) -> Iterator[tuple[str, Rule]]:
     yield f"{ours}weight", Rule(f"{theirs}weight", 4, change)
     yield f"{ours}bias", Rule(f"{theirs}bias", 1)
     yield f"{ours}affine.weight", Rule(f"{theirs}mod_weight", 2, transposed)
     yield f"{ours}affine.bias", Rule(f"{theirs}mod_bias", 1, plus_one)
 
 
-def kernels(x: Tensor) -> Tensor:
-    """(H, W, I, O) -> (O, I, H, W)."""
-    return x.permute(3, 2, 0, 1).contiguous()
-
-
 def kernels_flipped(x: Tensor) -> Tensor:
-    """The same, turned by 180 degrees: its upsampling convolutions turn them once more than PyTorch's do."""
+    """`kernels` turned by 180 degrees: its upsampling convolutions turn them once more than PyTorch's do."""
     return flipped(kernels(x))
 
 
 def resample_filter(arguments: Mapping[str, Any]) -> Tensor:
-    """(k, k), summing to 1: the outer product of the stated taps; [1, 3, 3, 1] unless stated, a box when it is None."""
-    taps = arguments.get("resample_kernel", (1, 3, 3, 1))
-    taps = (1, 1) if taps is None else taps
-    if not isinstance(taps, tuple) or not 1 <= len(taps) <= MAX_TAPS or not 0 < abs(sum(taps)) < 1e6:
-        raise CheckpointError(f"the file says resample_kernel is {str(taps)[:40]}; wanted a short list of numbers")
-    row = torch.tensor([float(tap) for tap in taps])
-    kernel = torch.outer(row, row)
-    return kernel / kernel.sum()
+    """(k, k), summing to 1: of [1, 3, 3, 1] unless stated; a box when it is None."""
+    stated = {"resample_kernel": (1, 1)} if arguments.get("resample_kernel", ()) is None else arguments
+    return filter_of(stated, "resample_kernel", (1, 3, 3, 1))
 
 
 def hints_of(arguments: Mapping[str, Any]) -> dict[str, Any]:

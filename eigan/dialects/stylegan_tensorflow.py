@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from eigan.dialects.base import Dialect
-from eigan.dialects.rules import Rule, count_indices, rename, transposed
-from eigan.dialects.stylegan2_tensorflow import kernels, static_arguments
+from eigan.dialects.rules import Rule, rename, rename_each, transposed
+from eigan.dialects.tensorflow import RESOLUTION, check_arguments, filter_of, kernels, static_arguments
 from eigan.errors import CheckpointError
-from eigan.generators.layers import fir_filter
-from eigan.generators.stylegan_config import MAX_MAPPING_LAYERS, MAX_RESOLUTION, infer_config
+from eigan.generators.config import MAX_MAPPING_LAYERS, check_stated, count_indices, largest_resolution, resolutions_to
+from eigan.generators.stylegan_config import infer_config
 from eigan.readers.base import RawCheckpoint
 
 DESCRIBES = "a TensorFlow StyleGAN"
 COMPONENT = re.compile(r"(?:Gs?/)?(?:G_)?(mapping|synthesis)/|Gs?/(?=(?:lod|dlatent_avg)$)")
-BLOCK = re.compile(r"synthesis/(\d{1,7})x\d{1,7}/")
+KNOWN_BY = {"synthesis/4x4/Const/bias", "synthesis/4x4/Dense/bias"}
 LEVELS = ("lod", "synthesis/lod")
 
 FIXED: dict[str, Any] = {  # arguments that change the network, and the one value of each that eigan draws
@@ -54,28 +54,26 @@ def translate(raw: RawCheckpoint) -> RawCheckpoint | None:
     Raises:
         CheckpointError: a StyleGAN of a form that eigan does not draw, incomplete, or contradicting itself.
     """
-    variables = {plain_name(name): tensor for name, tensor in raw.weights.items()}
-    if not {"synthesis/4x4/Const/bias", "synthesis/4x4/Dense/bias"} & variables.keys():
+    if not KNOWN_BY & {plain_name(name) for name in raw.weights}:
         return None
-    if len(variables) < len(raw.weights):
-        raise CheckpointError("the file has variables twice, under two names; it is damaged")
+    variables = rename_each(raw.weights, plain_name, DESCRIBES)
     arguments = static_arguments(raw.hints)
-    check_arguments(variables, arguments)
-    resolutions = resolutions_of(variables)
+    check_arguments(arguments, FIXED, "StyleGAN")
+    check_start(variables)
+    resolutions = resolutions_to(largest_resolution(variables, RESOLUTION))
     weights = rename(variables, dict(rules_for(variables, resolutions)), DESCRIBES, ignored=LEVELS)
     weights["synthesis.lod"] = level_of_detail(variables, arguments)
-    kernel = blur_kernel(arguments)
+    kernel = filter_of(arguments, "blur_filter", (1, 2, 1), most=3)
     for layer in range(2, 2 * len(resolutions), 2):
         channels = weights[f"synthesis.layer{layer}.weight"].shape[0]
-        weights[f"synthesis.layer{layer}.blur.kernel"] = kernel.expand(channels, 1, 3, 3).clone()
+        weights[f"synthesis.layer{layer}.blur.kernel"] = kernel.expand(channels, 1, -1, -1).clone()
     hints = {
         "fused_scale": arguments.get("fused_scale", "auto"),
         "mapping_lr_multiplier": arguments.get("mapping_lrmul", 0.01),
     }
     config = infer_config(weights, hints) or {}
     for name, ours in SIZES.items():
-        if arguments.get(name) not in (None, config[ours]):
-            raise CheckpointError(f"the file says {name} is {arguments[name]!r}; its weights say {config[ours]}")
+        check_stated(arguments, name, config[ours])
     return RawCheckpoint(weights, hints, raw.container, raw.license, raw.source, DIALECT.architecture, config)
 
 
@@ -85,24 +83,13 @@ def plain_name(name: str) -> str:
     return name if match is None else (f"{match[1]}/" if match[1] else "") + name[match.end() :]
 
 
-def check_arguments(variables: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> None:
-    """Raise CheckpointError when the network is one of the paper's ablations, which eigan does not draw."""
-    for name, wanted in FIXED.items():
-        if arguments.get(name, wanted) != wanted:
-            raise CheckpointError(f"the file says {name} is {arguments[name]!r}; eigan's StyleGAN knows {wanted!r}")
+def check_start(variables: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError when the network is the paper's ablation that starts from w."""
     if "synthesis/4x4/Dense/bias" in variables:
         raise CheckpointError("the network starts from a dense layer; eigan's StyleGAN starts from a constant")
 
 
-def resolutions_of(variables: Mapping[str, Tensor]) -> list[int]:
-    """4, 8, ... up to the largest that a name spells."""
-    last = max((int(match[1]) for name in variables if (match := BLOCK.match(name))), default=4)
-    if not 4 <= last <= MAX_RESOLUTION or last & (last - 1):
-        raise CheckpointError(f"the weights go up to {last}px; wanted a power of two between 4 and {MAX_RESOLUTION}")
-    return [2**i for i in range(2, last.bit_length())]
-
-
-def rules_for(variables: Mapping[str, Tensor], resolutions: list[int]) -> Iterator[tuple[str, Rule]]:
+def rules_for(variables: Mapping[str, Tensor], resolutions: tuple[int, ...]) -> Iterator[tuple[str, Rule]]:
     """Our name -> rule, for a network of these resolutions and whatever options its names show."""
     yield "truncation.w_avg", Rule("dlatent_avg", 1)
     if "mapping/LabelConcat/weight" in variables:
@@ -143,14 +130,6 @@ def level_of_detail(variables: Mapping[str, Tensor], arguments: Mapping[str, Any
     if found.numel() != 1:
         raise CheckpointError(f"lod has shape {tuple(found.shape)}; wanted one number")
     return found.reshape(()).clone()
-
-
-def blur_kernel(arguments: Mapping[str, Any]) -> Tensor:
-    """(3, 3), summing to 1: the outer product of the stated taps; [1, 2, 1] unless stated."""
-    taps = arguments.get("blur_filter", (1, 2, 1))
-    if not isinstance(taps, tuple) or len(taps) != 3 or any(abs(tap) > 1e6 for tap in taps) or not sum(taps):
-        raise CheckpointError(f"the file says blur_filter is {str(taps)[:40]}; eigan's StyleGAN knows three numbers")
-    return fir_filter(taps)
 
 
 DIALECT = Dialect("stylegan", translate, "NVIDIA's TensorFlow StyleGAN")

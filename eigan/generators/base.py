@@ -121,7 +121,8 @@ class Generator(nn.Module, ABC):
 
     def describe(self) -> str:
         """One line for people: architecture, size and codes."""
-        return f"{self.architecture} {self.resolution}px ({self.num_layers} layers of {self.code_dim})"
+        layers = "1 layer" if self.num_layers == 1 else f"{self.num_layers} layers"
+        return f"{self.architecture} {self.resolution}px ({layers} of {self.code_dim})"
 
     def synthesis(self, codes: Codes, *, noise_mode: NoiseMode = "const", pose: Pose = STILL) -> Tensor:
         """Images (N, img_channels, H, W), float32, nominally in [-1, 1] and not clipped.

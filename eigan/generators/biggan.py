@@ -25,8 +25,8 @@ from eigan.generators.biggan_layers import (
     PlainConv,
     PlainLinear,
     StatisticsRow,
-    double,
 )
+from eigan.generators.doubling import double
 from eigan.generators.truncnorm import redraw_tails
 from eigan.layers import LayerRange
 from eigan.pose import STILL, Pose

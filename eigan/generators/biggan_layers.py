@@ -5,16 +5,14 @@ Brock et al., ICLR 2019 (arXiv:1809.11096); checked against pytorch-pretrained-B
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.biggan_config import BigGANConfig
+from eigan.generators.doubling import DoublingConvolution
 
 T_DECIMALS = 1e7  # float32 keeps seven decimals of any t in [0, 1]
-LEAST_TRANSPOSED = 16  # below, weights outnumber pixels and a larger kernel costs more than it saves
 
 
 class StatisticsRow:
@@ -71,34 +69,14 @@ class PlainConv(nn.Module):
 
 
 class DoublingConv(PlainConv):
-    """A 3x3 convolution of the picture with every pixel doubled on both axes.
-
-    The same sums as a transposed 4x4 convolution of stride 2, whose kernel is the 3x3 one with every weight added to
-    2x2 places: 4 products for each output pixel instead of 9. The kernel is kept until the weights change.
-    """
+    """A 3x3 convolution of the picture with every pixel doubled on both axes."""
 
     def __init__(self, channels: int):
         super().__init__(channels, channels, 3)
-        self._kernel: tuple[int, Tensor] | None = None
+        self.doubling = DoublingConvolution()
 
     def forward(self, x: Tensor) -> Tensor:
-        learning = torch.is_grad_enabled() and self.weight.requires_grad
-        if learning or x.shape[2] < LEAST_TRANSPOSED:
-            return super().forward(double(x))
-        return F.conv_transpose2d(x, self.kernel(), self.bias, stride=2, padding=1)
-
-    def kernel(self) -> Tensor:
-        """(C, C, 4, 4)."""
-        version = -1 if self.weight.is_inference() else self.weight._version
-        if self._kernel is None or self._kernel[0] != version:
-            with torch.inference_mode(False), torch.no_grad():  # made to last: gradients may pass through it later
-                summed = F.avg_pool2d(F.pad(self.weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
-                self._kernel = version, summed.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        return self._kernel[1]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DoublingConv:
-        self._kernel = None  # the weights move to another device, type or layout
-        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+        return self.doubling(x, self.weight, self.bias)  # type: ignore[no-any-return]
 
 
 class TruncationNorm(nn.Module):
@@ -149,8 +127,3 @@ class OutputNorm(TruncationNorm):
 def scale_shift_relu(x: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
     """max(0, x * factor + summand); factor and summand (N, C)."""
     return torch.addcmul(summand[:, :, None, None], x, factor[:, :, None, None]).relu_()
-
-
-def double(x: Tensor) -> Tensor:
-    """Every pixel twice on both axes."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from eigan.errors import InvalidCodes
 from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State
 from eigan.generators.batch_norm import AffineBatchNorm, ClassBatchNorm
+from eigan.generators.doubling import DoublingConvolution
 from eigan.generators.fastgan_config import GATED_BY, SIDE_RESOLUTION, FastGANConfig, infer_config
 from eigan.generators.layers import normalize_second_moment
 from eigan.layers import LayerRange
@@ -26,7 +27,6 @@ from eigan.pose import STILL, Pose
 NOISE_SEED = 2101_04775
 """The fixed noise map of convolution k (0 and 1 at 8 px, 2 and 3 at 16 px, ...) is `torch.randn(1, 1, r, r)` from a CPU
 generator seeded with NOISE_SEED + k. A change changes every picture of a FastGAN with noise."""
-TRANSPOSED_FROM = 64  # pixels a side
 
 
 class NoiseInjection(nn.Module):
@@ -89,16 +89,17 @@ class UpBlock(nn.ModuleDict):
     def __init__(self, resolution: int, in_channels: int, channels: int, *, big: bool):
         convolution = nn.Conv2d(in_channels, 2 * channels, 3, padding=1, bias=False)
         norms = AffineBatchNorm(2 * channels), AffineBatchNorm(2 * channels)
-        if not big:
-            super().__init__({"1": convolution, "2": norms[0]})
-            return
-        second = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
-        noises = NoiseInjection(resolution), NoiseInjection(resolution, first_call=1)
-        super().__init__({"1": convolution, "2": noises[0], "3": norms[0], "5": second, "6": noises[1], "7": norms[1]})
+        parts: dict[str, nn.Module] = {"1": convolution, "2": norms[0]}
+        if big:
+            second = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
+            noises = NoiseInjection(resolution), NoiseInjection(resolution, first_call=1)
+            parts |= {"2": noises[0], "3": norms[0], "5": second, "6": noises[1], "7": norms[1]}
+        super().__init__(parts)
+        self.doubling = DoublingConvolution()
 
     def forward(self, x: Tensor, c: Tensor | None, noise_mode: NoiseMode) -> Tensor:
         """x (N, I, H, W) -> (N, C, 2H, 2W)."""
-        x = up_convolution(x, self["1"].weight)  # type: ignore[arg-type]
+        x = self.doubling(x, self["1"].weight)
         if "5" not in self:
             return F.glu(self["2"](x), dim=1)
         x = F.glu(self["3"](self["2"](x, noise_mode)), dim=1)
@@ -111,18 +112,19 @@ class ClassUpBlock(nn.ModuleDict):
     def __init__(self, resolution: int, in_channels: int, channels: int, embedding_dim: int, *, big: bool):
         convolution = nn.Conv2d(in_channels, 2 * channels, 3, padding=1, bias=False)
         norms = (ClassBatchNorm(2 * channels, embedding_dim) for _ in range(1 + big))
-        if not big:
-            super().__init__({"conv": convolution, "bn": next(norms)})
-            return
-        second = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
-        parts = {"conv1": convolution, "conv2": second, "bn1": next(norms), "bn2": next(norms)}
-        super().__init__({**parts, "noise": NoiseInjection(resolution)})
+        parts: dict[str, nn.Module] = {"conv": convolution, "bn": next(norms)}
+        if big:
+            second = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
+            parts = {"conv1": convolution, "conv2": second, "bn1": parts["bn"], "bn2": next(norms)}
+            parts["noise"] = NoiseInjection(resolution)
+        super().__init__(parts)
+        self.doubling = DoublingConvolution()
 
     def forward(self, x: Tensor, c: Tensor | None, noise_mode: NoiseMode) -> Tensor:
         """x (N, I, H, W), class embeddings c (N, D) -> (N, C, 2H, 2W)."""
         if "conv" in self:
-            return F.glu(self["bn"](up_convolution(x, self["conv"].weight), c), dim=1)  # type: ignore[arg-type]
-        x = up_convolution(x, self["conv1"].weight)  # type: ignore[arg-type]
+            return F.glu(self["bn"](self.doubling(x, self["conv"].weight), c), dim=1)
+        x = self.doubling(x, self["conv1"].weight)
         x = F.glu(self["bn1"](self["noise"](x, noise_mode, 0), c), dim=1)
         return F.glu(self["bn2"](self["noise"](self["conv2"](x), noise_mode, 1), c), dim=1)
 
@@ -138,18 +140,6 @@ class SkipExcitation(nn.Module):
     def forward(self, early: Tensor) -> Tensor:
         squeezed = self.main["1"](F.adaptive_avg_pool2d(early, 4))
         return torch.sigmoid(self.main["3"](F.silu(squeezed)))
-
-
-def up_convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """Nearest upsampling, then a 3x3 convolution padded by 1: (N, I, H, W) -> (N, O, 2H, 2W).
-
-    Over pixels that come in fours a 3x3 kernel meets 2x2 different ones, so large maps take one transposed convolution
-    whose kernel (4, 4) has the summed weights: the same sums with 2.25 times fewer products.
-    """
-    if min(x.shape[2:]) < TRANSPOSED_FROM:  # summing the weights would cost more than it saves
-        return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
-    summed = F.avg_pool2d(F.pad(weight.flip(2, 3), (1, 1, 1, 1)), 2, stride=1, divisor_override=1)  # (O, I, 4, 4)
-    return F.conv_transpose2d(x, summed.transpose(0, 1), stride=2, padding=1)
 
 
 class InitStage(Stage):

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from eigan.errors import CheckpointError
+from eigan.generators.config import (
+    Channels,
+    Classes,
+    Config,
+    Sizes,
+    Width,
+    check_channels,
+    check_stated,
+    resolutions_to,
+    shown,
+)
 
 Variant = Literal["official", "projected"]
 Blocks = Literal["alternate", "big", "small"]
@@ -22,13 +32,10 @@ RESOLUTIONS = (64, 128, 256, 512, 1024)
 SIDE_RESOLUTION = 128  # of the official code's second, small picture
 TANH_RESOLUTION = 1024  # the only one at which the official code bounds the picture
 GATED_BY = {64: 4, 128: 8, 256: 16, 512: 32}  # skip-layer excitation: resolution -> the one whose features gate it
-MAX_WIDTH = 16384
-MAX_CLASSES = 100_000
 BLOCK = re.compile(r"feat_(\d{1,4})\.")
 
 
-@dataclass(frozen=True)
-class FastGANConfig:
+class FastGANConfig(Config):
     """`channels[r]` is the width at r x r pixels after the gated linear unit, r = 4, 8, ..., up to the last block.
 
     variant: "official" has a second picture of 128 px (`to_128`), no bias in `to_big`, and tanh at 1024 px only;
@@ -41,32 +48,21 @@ class FastGANConfig:
         CheckpointError: a value no FastGAN has (checked before anything is allocated).
     """
 
-    z_dim: int
+    family: ClassVar[str] = "FastGAN"
+
+    z_dim: Width
     resolution: int
-    channels: Mapping[int, int]
-    c_dim: int = 0
-    img_channels: int = 3
+    channels: Channels
+    c_dim: Classes = 0
+    img_channels: Width = 3
     variant: Variant = "official"
     blocks: Blocks = "alternate"
 
-    def __post_init__(self) -> None:
-        if self.variant not in ("official", "projected"):
-            raise CheckpointError(f"unknown FastGAN variant {self.variant!r}; known: official, projected")
-        if self.blocks not in ("alternate", "big", "small"):
-            raise CheckpointError(f"unknown FastGAN blocks {self.blocks!r}; known: alternate, big, small")
+    def check(self) -> None:
         if self.resolution not in RESOLUTIONS:
-            raise CheckpointError(f"resolution {self.resolution} is none of a FastGAN's: {RESOLUTIONS}")
-        if set(self.channels) != set(self.block_resolutions):
-            raise CheckpointError(
-                f"channels given for {sorted(self.channels)}, wanted for {list(self.block_resolutions)}"
-            )
-        widths = {"z_dim": self.z_dim, "img_channels": self.img_channels}
-        for name, value in (widths | {f"channels at {r}px": n for r, n in self.channels.items()}).items():
-            if not 1 <= value <= MAX_WIDTH:
-                raise CheckpointError(f"{name} is {value}; wanted 1 to {MAX_WIDTH}")
-        if not 0 <= self.c_dim <= MAX_CLASSES:
-            raise CheckpointError(f"c_dim is {self.c_dim}; wanted 0 to {MAX_CLASSES}")
-        if self.c_dim and self.variant == "official":
+            raise CheckpointError(f"resolution {shown(self.resolution)} is none of a FastGAN's: {RESOLUTIONS}")
+        check_channels(self.channels, self.block_resolutions)
+        if self.c_dim and self.is_official:
             raise CheckpointError(f"c_dim is {self.c_dim}; the official FastGAN has no classes")
 
     @property
@@ -77,7 +73,7 @@ class FastGANConfig:
     def block_resolutions(self) -> tuple[int, ...]:
         """4, 8, ... up to the last block; the second picture needs the one at 128 px even when the first is smaller."""
         last = max(self.resolution, SIDE_RESOLUTION) if self.is_official else self.resolution
-        return tuple(2**i for i in range(2, last.bit_length()))
+        return resolutions_to(last)
 
     @property
     def has_tanh(self) -> bool:
@@ -92,28 +88,6 @@ class FastGANConfig:
         """Whether the block that ends at this resolution has noise and a second convolution."""
         return self.blocks == "big" or (self.blocks == "alternate" and resolution in (8, 32, 128, 512))
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; `from_json` gives it back."""
-        return {**asdict(self), "channels": {str(r): n for r, n in self.channels.items()}}
-
-    @classmethod
-    def from_json(cls, config: Mapping[str, Any]) -> FastGANConfig:
-        """The settings that `to_json` wrote. Raises CheckpointError on anything malformed."""
-        try:
-            values = dict(config)
-            values["channels"] = {int(r): n for r, n in values["channels"].items()}
-            for name, value in [*values.items(), *values["channels"].items()]:
-                wanted = {"channels": dict, "variant": str, "blocks": str}.get(name, int)
-                if type(value) is not wanted:
-                    raise CheckpointError(
-                        f"the generator's config has {name} {str(value)[:40]!r}; wanted {wanted.__name__}"
-                    )
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"the generator's config does not describe a FastGAN: {error}") from error
-
 
 def infer_config(weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
     """`FastGAN.config()` of folded weights under the official names, None when they are no FastGAN's.
@@ -125,35 +99,26 @@ def infer_config(weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dic
     """
     if "init.init.0.weight" not in weights:
         return None
-    z_dim, doubled = shape_of(weights, "init.init.0.weight", 4)[:2]
+    sizes = Sizes(weights, FastGANConfig.family)
+    z_dim, doubled = sizes.of("init.init.0.weight", 4)[:2]
     channels = {4: doubled // 2}
     for resolution in sorted({int(match[1]) for name in weights if (match := BLOCK.match(name))}):
-        channels[resolution] = shape_of(weights, first_convolution(weights, resolution), 4)[0] // 2
+        channels[resolution] = sizes.of(first_convolution(weights, resolution), 4)[0] // 2
     variant: Variant = "official" if "to_128.weight" in weights else "projected"
-    img_channels, last_width = shape_of(weights, "to_big.weight", 4)[:2]
+    img_channels, last_width = sizes.of("to_big.weight", 4)[:2]
     settings = FastGANConfig(
         z_dim=z_dim,
         resolution=picture_size(channels, last_width, variant),
         channels=channels,
-        c_dim=shape_of(weights, "embed.weight", 2)[0] if "embed.weight" in weights else 0,
+        c_dim=sizes.of("embed.weight", 2)[0] if "embed.weight" in weights else 0,
         img_channels=img_channels,
         variant=variant,
         blocks=kind_of_blocks(weights),
     )
-    check_hints(settings, hints)
+    check_stated(hints, "img_resolution", settings.resolution)
+    check_stated(hints, "img_channels", settings.img_channels)
+    check_stated(hints, "z_dim", settings.z_dim)
     return settings.to_json()
-
-
-def check_hints(settings: FastGANConfig, hints: Mapping[str, Any]) -> None:
-    """Raise CheckpointError when the file says of itself what its weights are not."""
-    same = {
-        "img_resolution": settings.resolution,
-        "img_channels": settings.img_channels,
-        "z_dim": settings.z_dim,
-    }
-    for name, actual in same.items():
-        if hints.get(name, actual) != actual:
-            raise CheckpointError(f"the file says {name} is {hints[name]!r:.40}; its weights say {actual}")
 
 
 def first_convolution(weights: Mapping[str, Tensor], resolution: int) -> str:
@@ -173,13 +138,3 @@ def picture_size(channels: Mapping[int, int], last_width: int, variant: Variant)
     last = max(channels)
     is_half = last_width == channels.get(last // 2) != channels[last]
     return last // 2 if variant == "official" and last == SIDE_RESOLUTION and is_half else last
-
-
-def shape_of(weights: Mapping[str, Tensor], name: str, dims: int) -> tuple[int, ...]:
-    """A weight's shape. Raises CheckpointError when it is missing or has other than `dims` dimensions."""
-    tensor = weights.get(name)
-    if tensor is None:
-        raise CheckpointError(f"weights do not fit a FastGAN: missing {name}; the checkpoint is incomplete")
-    if tensor.ndim != dims:
-        raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}; a FastGAN has {dims} dimensions there")
-    return tuple(tensor.shape)

@@ -7,6 +7,7 @@ arXiv:2006.06676) and checked against stylegan2-ada-pytorch d72cc7d.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ LRELU_GAIN = math.sqrt(2.0)
 EPSILON = 1e-8
 
 
-def fir_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
+def fir_filter(taps: Sequence[float] = (1, 3, 3, 1)) -> Tensor:
     """Separable low-pass filter (k, k) that sums to 1."""
     row = torch.tensor(taps, dtype=torch.float32)
     kernel = torch.outer(row, row)
@@ -87,7 +88,10 @@ class EqualizedLinear(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """z (N, z_dim), optional class c (N, c_dim) -> w (N, w_dim). Widths of hidden layers may differ."""
+    """z (N, z_dim), optional class c (N, c_dim) -> w (N, w_dim). Widths of hidden layers may differ.
+
+    joint_labels: z and the embedded class are normalised as one vector, not each by itself.
+    """
 
     w_avg: Tensor
 
@@ -101,9 +105,10 @@ class MappingNetwork(nn.Module):
         layer_features: int,
         embed_features: int,
         lr_multiplier: float,
+        joint_labels: bool = False,
     ):
         super().__init__()
-        self.num_layers = num_layers
+        self.num_layers, self.joint_labels = num_layers, joint_labels
         widths = [z_dim + (embed_features if c_dim else 0)] + [layer_features] * (num_layers - 1) + [w_dim]
         self.embed = EqualizedLinear(c_dim, embed_features) if c_dim else None
         for i in range(num_layers):
@@ -112,9 +117,10 @@ class MappingNetwork(nn.Module):
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
     def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
-        x = normalize_second_moment(z.float())
-        if self.embed is not None and c is not None:
-            x = torch.cat([x, normalize_second_moment(self.embed(c))], dim=1)
+        parts = [z.float()] if self.embed is None or c is None else [z.float(), self.embed(c)]
+        if self.joint_labels:
+            parts = [torch.cat(parts, dim=1)]
+        x = torch.cat([normalize_second_moment(part) for part in parts], dim=1)
         for i in range(self.num_layers):
             x = self.get_submodule(f"fc{i}")(x)
         return x

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State, Truncation
+from eigan.generators.doubling import DoublingConvolution, double
 from eigan.generators.layers import EPSILON, LRELU_GAIN
 from eigan.generators.pggan_config import PGGANConfig, infer_config
 from eigan.layers import LayerRange
@@ -26,11 +27,6 @@ from eigan.pose import STILL, Pose
 def pixel_norm(x: Tensor, gain: float = 1.0) -> Tensor:
     """x (N, C, ...) with the mean square over its channels brought to gain², at every pixel."""
     return x * ((x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt() * gain)
-
-
-def double(x: Tensor) -> Tensor:
-    """x (N, C, H, W) -> (N, C, 2H, 2W), every pixel four times."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class PixelNormConv(nn.Module):
@@ -43,12 +39,16 @@ class PixelNormConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels))
-        self.slope, self.up, self.padding = slope, up, kernel_size // 2
+        self.slope, self.padding = slope, kernel_size // 2
+        self.doubling = DoublingConvolution() if up else None
         self.scale = (1.0 if slope is None else LRELU_GAIN) / math.sqrt(in_channels * kernel_size**2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = pixel_norm(x, self.scale)
-        y = F.conv2d(double(x) if self.up else x, self.weight, self.bias, padding=self.padding)
+        if self.doubling is None:
+            y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        else:
+            y = self.doubling(x, self.weight, self.bias)
         return y if self.slope is None else F.leaky_relu(y, self.slope, inplace=True)
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -158,7 +158,8 @@ class PGGAN(Generator):
     @property
     def stages(self) -> Sequence[Stage]:
         """One for each convolution, at the level of detail that the weights hold."""
-        lod = self.settings.check_lod(float(self.lod))
+        self.settings.check_lod(self.lod)
+        lod = float(self.lod)
         top, outputs = len(self.settings.resolutions) - 1, dict(self.outputs.items())
         return tuple(
             LayerStage(i, layer, outputs.get(f"output{i // 2}"), top - i // 2, lod)  # type: ignore[arg-type]

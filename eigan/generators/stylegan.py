@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.base import Codes, NoiseMode, Stage, State
+from eigan.generators.doubling import DoublingConvolution, double, sum_shifts
 from eigan.generators.layers import (
     EPSILON,
     LRELU_GAIN,
@@ -26,25 +27,18 @@ from eigan.generators.layers import (
     normalize_second_moment,
 )
 from eigan.generators.style_based import StyleBasedGenerator
-from eigan.generators.stylegan_config import StyleGANConfig, check_lod, infer_config
+from eigan.generators.stylegan_config import StyleGANConfig, infer_config
 from eigan.layers import LayerRange
 from eigan.pose import STILL, Pose
-
-
-def upsample_nearest(x: Tensor) -> Tensor:
-    """x (N, C, H, W) -> (N, C, 2H, 2W): every pixel four times."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def fused_up_convolution(x: Tensor, weight: Tensor) -> Tensor:
     """Transposed convolution of stride 2 with the sum of `weight` (O, I, 3, 3) shifted to the corners of 4 x 4.
 
-    (N, I, H, W) -> (N, O, 2H, 2W). The kernel is not flipped, so this is not what `upsample_nearest` and a
-    convolution give; networks are trained with the one or the other.
+    (N, I, H, W) -> (N, O, 2H, 2W). The kernel is not flipped, so this is not what `DoublingConvolution` gives;
+    networks are trained with the one or the other.
     """
-    corners = F.pad(weight, (1, 1, 1, 1))  # (O, I, 5, 5)
-    kernel = corners[:, :, 1:, 1:] + corners[:, :, :-1, 1:] + corners[:, :, 1:, :-1] + corners[:, :, :-1, :-1]
-    return F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2, padding=1)
+    return F.conv_transpose2d(x, sum_shifts(weight), stride=2, padding=1)
 
 
 def normalize_and_style(x: Tensor, style: Tensor, epsilon: float) -> Tensor:
@@ -133,16 +127,13 @@ class ConvLayer(StyledLayer):
         super().__init__(channels, resolution, config)
         self.weight = nn.Parameter(torch.empty(channels, in_channels, 3, 3))
         self.blur = Blur(channels) if up else None
-        self.fused = up and config.is_fused(resolution)
+        self.doubling = DoublingConvolution() if up and not config.is_fused(resolution) else None
         self.scale = LRELU_GAIN / math.sqrt(9 * in_channels)
 
     def features(self, x: Tensor, bias: Tensor) -> Tensor:
         if self.blur is None:
             return F.conv2d(x, self.weight, bias, padding=1)
-        if self.fused:
-            y = fused_up_convolution(x, self.weight)
-        else:
-            y = F.conv2d(upsample_nearest(x), self.weight, padding=1)
+        y = fused_up_convolution(x, self.weight) if self.doubling is None else self.doubling(x, self.weight)
         return F.conv2d(y, self.blur.kernel, bias, padding=1, groups=y.shape[1])
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -212,7 +203,7 @@ class SynthesisBlock(Stage):
 
     def __call__(self, state: State, codes: Codes) -> State:
         finer = float(self.network.lod) - self.level  # up to 0: this block is wanted; 1 and more: it is too fine
-        coarse = None if state.image is None else upsample_nearest(state.image)
+        coarse = None if state.image is None else double(state.image)
         if finer >= 1:
             return replace(state, image=coarse)
         x = state.features
@@ -314,7 +305,7 @@ class StyleGAN(StyleBasedGenerator):
 
     def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
         self.check_options(noise_mode, pose)
-        check_lod(float(self.blocks.lod), self.settings.max_lod)
+        self.settings.check_lod(self.blocks.lod)
         return State(torch.empty(len(codes), 0, 4, 4, device=codes.device), None, noise_mode)
 
     def map_to_w(self, z: Tensor, c: Tensor | int | str | None = None) -> Tensor:

@@ -219,6 +219,7 @@ class StyleGAN2(StyleBasedGenerator):
             layer_features=config.layer_features,
             embed_features=config.embed_features,
             lr_multiplier=config.mapping_lr_multiplier,
+            joint_labels=config.joint_labels,
         )
         self.blocks = nn.ModuleDict({f"b{r}": SynthesisBlock(r, config) for r in config.resolutions})
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eigan.errors import CheckpointError
 from eigan.generators.base import Codes, NoiseMode, Stage, State
 from eigan.generators.layers import EPSILON, LRELU_GAIN, EqualizedLinear, MappingNetwork
 from eigan.generators.style_based import StyleBasedGenerator
@@ -204,6 +205,13 @@ class StyleGAN3(StyleBasedGenerator):
 
     def config(self) -> dict[str, Any]:
         return self.settings.to_json()
+
+    def load_weights(self, weights: Mapping[str, Tensor], *, assign: bool = False) -> None:
+        """As every generator's; magnitudes that are not positive, of which pictures would be NaN, are refused too."""
+        for name, tensor in weights.items():
+            if name.endswith(".magnitude_ema") and bool((tensor <= 0).any()):
+                raise CheckpointError(f"{name} is {float(tensor.min())}; wanted a positive number (a mean square)")
+        super().load_weights(weights, assign=assign)
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -6,49 +6,27 @@ they are read off a checkpoint is in `stylegan3_infer`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from eigan.errors import CheckpointError
+from eigan.generators.config import (
+    Classes,
+    Config,
+    HiddenWidth,
+    MappingDepth,
+    Positive,
+    Width,
+    check_resolution,
+)
 
-MAX_RESOLUTION = 4096
-MAX_WIDTH = 16384
 MAX_LAYERS = 64
-MAX_MAPPING_LAYERS = 64
 LAST_STOPBAND = 2.0**0.3
 FIRST_STOPBAND = 2.0**2.1
-
-WHOLE_NUMBERS = {  # setting -> its least and largest value
-    "z_dim": (1, MAX_WIDTH),
-    "c_dim": (0, 10 * MAX_WIDTH),
-    "w_dim": (1, MAX_WIDTH),
-    "layer_features": (1, MAX_WIDTH),
-    "embed_features": (1, MAX_WIDTH),
-    "num_mapping_layers": (1, MAX_MAPPING_LAYERS),
-    "num_critical": (0, MAX_LAYERS - 1),
-    "margin_size": (0, 1024),
-    "conv_kernel": (1, 15),
-    "filter_size": (1, 64),
-    "lrelu_upsampling": (1, 8),
-}
-POSITIVE_NUMBERS = (
-    "first_cutoff",
-    "first_stopband",
-    "last_stopband_rel",
-    "output_scale",
-    "conv_clamp",
-    "mapping_lr_multiplier",
-)
-JSON_TYPES: dict[str, tuple[type, ...]] = {  # of settings that are not whole numbers
-    "channels": (list, tuple),
-    "use_radial_filters": (bool,),
-    "conv_clamp": (float, int, type(None)),
-    **{name: (float, int) for name in POSITIVE_NUMBERS if name != "conv_clamp"},
-}
 
 
 @dataclass(frozen=True)
@@ -109,8 +87,7 @@ class LayerPlan:
         return max(0, min(before, rows - 1 - last // self.up))
 
 
-@dataclass(frozen=True)
-class StyleGAN3Config:
+class StyleGAN3Config(Config):
     """What the weights' shapes do not say twice. `channels[i]` is the width of layer i, the last one the image's.
 
     num_critical: how many layers, before the last, are critically sampled. margin_size: rows kept around the picture.
@@ -121,51 +98,37 @@ class StyleGAN3Config:
         CheckpointError: a value no StyleGAN3 has (checked before anything is allocated).
     """
 
-    z_dim: int
-    c_dim: int
-    w_dim: int
-    resolution: int
-    channels: tuple[int, ...]
-    num_critical: int = 2
-    first_cutoff: float = 2.0
-    first_stopband: float = FIRST_STOPBAND
-    last_stopband_rel: float = LAST_STOPBAND
-    margin_size: int = 10
-    output_scale: float = 0.25
-    conv_kernel: int = 3
-    filter_size: int = 6
-    lrelu_upsampling: int = 2
-    use_radial_filters: bool = False
-    conv_clamp: float | None = 256.0
-    num_mapping_layers: int = 2
-    layer_features: int = 0  # 0: w_dim
-    embed_features: int = 0  # 0: w_dim
-    mapping_lr_multiplier: float = 0.01
-    layers: tuple[LayerPlan, ...] = field(init=False, repr=False)
+    family: ClassVar[str] = "StyleGAN3"
 
-    def __post_init__(self) -> None:
-        size = self.resolution
-        if not 4 <= size <= MAX_RESOLUTION or size & (size - 1):
-            raise CheckpointError(f"resolution {size} is not a power of two between 4 and {MAX_RESOLUTION}")
-        object.__setattr__(self, "layer_features", self.layer_features or self.w_dim)
-        object.__setattr__(self, "embed_features", self.embed_features or self.w_dim)
-        for name, (least, largest) in WHOLE_NUMBERS.items():
-            if not least <= getattr(self, name) <= largest:
-                raise CheckpointError(f"{name} is {getattr(self, name)}; wanted {least} to {largest}")
-        if not 2 <= len(self.channels) <= MAX_LAYERS + 1:
-            raise CheckpointError(f"channels are given for {len(self.channels)} layers; wanted 2 to {MAX_LAYERS + 1}")
-        for index, width in enumerate(self.channels):
-            if not 1 <= width <= MAX_WIDTH:
-                raise CheckpointError(f"channels of layer {index} are {width}; wanted 1 to {MAX_WIDTH}")
-        if self.num_critical >= len(self.channels) - 1:
-            raise CheckpointError(
-                f"num_critical is {self.num_critical} of {len(self.channels) - 1} layers; wanted fewer"
-            )
-        for name in POSITIVE_NUMBERS:
-            number = getattr(self, name)
-            if number is not None and not (math.isfinite(number) and 0 < number <= 1e6):
-                raise CheckpointError(f"{name} is {number}; wanted a positive number up to a million")
-        object.__setattr__(self, "layers", plan_layers(self))
+    z_dim: Width
+    c_dim: Classes
+    w_dim: Width
+    resolution: int
+    channels: Annotated[tuple[Width, ...], Field(strict=False, min_length=2, max_length=MAX_LAYERS + 1)]
+    num_critical: Annotated[int, Field(ge=0, lt=MAX_LAYERS)] = 2
+    first_cutoff: Positive = 2.0
+    first_stopband: Positive = FIRST_STOPBAND
+    last_stopband_rel: Positive = LAST_STOPBAND
+    margin_size: Annotated[int, Field(ge=0, le=1024)] = 10
+    output_scale: Positive = 0.25
+    conv_kernel: Annotated[int, Field(ge=1, le=15)] = 3
+    filter_size: Annotated[int, Field(ge=1, le=64)] = 6
+    lrelu_upsampling: Annotated[int, Field(ge=1, le=8)] = 2
+    use_radial_filters: bool = False
+    conv_clamp: Positive | None = 256.0
+    num_mapping_layers: MappingDepth = 2
+    layer_features: HiddenWidth = 0
+    embed_features: HiddenWidth = 0
+    mapping_lr_multiplier: Positive = 0.01
+
+    def check(self) -> None:
+        check_resolution(self.resolution)
+        check_critical(self.num_critical, len(self.channels) - 1)
+        self.layers  # noqa: B018  # planned at once, so that layers which cannot be are refused
+
+    @cached_property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        return plan_layers(self)
 
     @property
     def num_layers(self) -> int:
@@ -184,27 +147,11 @@ class StyleGAN3Config:
     def input_rate(self) -> int:
         return self.layers[0].in_rate
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready; `from_json` gives it back."""
-        values = asdict(self)
-        values.pop("layers")
-        return values | {"channels": list(self.channels)}
 
-    @classmethod
-    def from_json(cls, config: Mapping[str, Any]) -> StyleGAN3Config:
-        """The settings that `to_json` wrote. Raises CheckpointError on anything malformed."""
-        try:
-            values = dict(config)
-            for name, value in [*values.items(), *(("width", n) for n in values["channels"])]:
-                wanted = JSON_TYPES.get(name, (int,))
-                if type(value) not in wanted:
-                    kinds = " or ".join(kind.__name__ for kind in wanted)
-                    raise CheckpointError(f"the generator's config has {name} {str(value)[:40]!r}; wanted {kinds}")
-            return cls(**(values | {"channels": tuple(values["channels"])}))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"the generator's config does not describe a StyleGAN3: {error}") from error
+def check_critical(num_critical: int, num_layers: int) -> None:
+    """Raise CheckpointError unless layers are left that are not critically sampled."""
+    if num_critical >= num_layers:
+        raise CheckpointError(f"num_critical is {num_critical} of {num_layers} layers; wanted fewer")
 
 
 @dataclass(frozen=True)

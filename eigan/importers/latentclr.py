@@ -148,7 +148,7 @@ def read_model(state: Mapping[str, Any]) -> DirectionModel:
         last = layer == depth
         weight = stack(state, count, f"linear_{layer}.weight", (size, size))
         bias = stack(state, count, f"linear_{layer}.bias", (size,)) if has(state, f"linear_{layer}.bias") else None
-        normed = not last and has(state, f"batchnorm_{layer}.weight")
+        normed = has(state, f"batchnorm_{layer}.weight")  # after the last layer too, where final_norm was asked for
         scale, shift = read_norm(state, count, layer, size) if normed else (None, None)
         steps.append(Step(weight, bias, scale, shift, bends=not last))
     return DirectionModel(count, size, None, tuple(steps))

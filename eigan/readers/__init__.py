@@ -33,9 +33,10 @@ def read_checkpoint(path: Path) -> RawCheckpoint:
         UnsafeCheckpoint: it asks for more than weights need.
     """
     try:
-        path = lone_file(path)
+        if path.is_dir() and find_reader(b"", path) is None:
+            path = lone_file(path)
         head = b"" if path.is_dir() else read_head(path)
-        reader = next((reader for reader in READERS.values() if reader.sniff(head, path)), None)
+        reader = find_reader(head, path)
         if reader is None:
             tried = "; ".join(reader.describes for reader in READERS.values())
             raise CheckpointError(f"it is {unknown.describe(head, path)}. None of eigan's readers knows it: {tried}.")
@@ -46,10 +47,13 @@ def read_checkpoint(path: Path) -> RawCheckpoint:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def find_reader(head: bytes, path: Path) -> Reader | None:
+    """The first reader that knows the file or folder; None when none does."""
+    return next((reader for reader in READERS.values() if reader.sniff(head, path)), None)
+
+
 def lone_file(path: Path) -> Path:
-    """The only checkpoint of a folder that is not eigan's own; any other path as it is."""
-    if not path.is_dir() or (path / safetensors.WEIGHTS).exists():
-        return path
+    """The only checkpoint of a folder that no reader knows as a whole; the folder itself when it has none."""
     if is_pack(path):
         raise CheckpointError("it is a direction pack, not a generator; open the generator that its card names")
     found = sorted(p for p in path.iterdir() if p.suffix in LONE_SUFFIXES and p.is_file())

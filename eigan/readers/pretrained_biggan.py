@@ -17,13 +17,14 @@ from eigan.readers.base import Hint, RawCheckpoint
 from eigan.strict_json import parse_json
 
 CONTAINER = "pretrained_biggan"
+PICKLED = "pytorch_model.bin"
 MARKS = {"z_dim", "channel_width", "attention_layer_position", "n_stats"}  # no other config.json has all four
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Whether a BigGAN's config.json lies in the folder with model.safetensors, or beside the file of weights."""
+    """Whether a BigGAN's config.json lies in the folder with its weights, or beside the file of weights."""
     if path.is_dir():
-        return (path / safetensors.WEIGHTS).is_file() and is_config(path / safetensors.CONFIG)
+        return weights_in(path) is not None and is_config(path / safetensors.CONFIG)
     beside = path.with_name(safetensors.CONFIG)
     return is_config(beside) and (torch_file.sniff(head, path) or safetensors.sniff(head, path))
 
@@ -37,11 +38,17 @@ def read(path: Path) -> RawCheckpoint:
         UnsafeCheckpoint: a pickle that names or calls anything that weights do not need; nothing in it was run.
         CheckpointError: weights that cannot be read, or settings that no BigGAN-deep has.
     """
-    weights_path = path / safetensors.WEIGHTS if path.is_dir() else path
+    weights_path = (weights_in(path) if path.is_dir() else None) or path
     raw = read_weights(weights_path)
     if not any(name.startswith("generator.gen_z.") for name in raw.weights):
         return raw
     return replace(raw, hints=hints_of(read_config(weights_path.with_name(safetensors.CONFIG))), container=CONTAINER)
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The folder's weights under the names that the Hub's libraries give them; safetensors first."""
+    found = (folder / name for name in (safetensors.WEIGHTS, PICKLED))
+    return next((path for path in found if path.is_file()), None)
 
 
 def read_weights(path: Path) -> RawCheckpoint:

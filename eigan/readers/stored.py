@@ -211,7 +211,8 @@ class NumpyArray:
                 data.read_into(flat.view(np.uint8).data, 0)
             else:
                 flat.view(np.uint8)[:] = np.frombuffer(data, np.uint8)
-        return np.ascontiguousarray(flat.reshape(self.shape, order="F" if self.fortran else "C"))
+        array = flat.reshape(self.shape, order="F" if self.fortran else "C")
+        return np.ascontiguousarray(array).reshape(self.shape)  # the first makes an array without axes one of one
 
 
 @dataclass(eq=False)

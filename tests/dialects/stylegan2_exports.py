@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -26,12 +27,15 @@ def toy(
     """Every weight random, in steps of 1/64 so that adding or taking 1 from it is exact."""
     resolutions = [2**i for i in range(2, resolution.bit_length())]
     options.setdefault("num_mapping_layers", 2)
+    if options.get("joint_labels"):
+        options["embed_features"] = z_dim
     config = StyleGAN2Config(
         z_dim=z_dim,
         w_dim=w_dim,
         resolution=resolution,
         channels={r: 6 + i for i, r in enumerate(reversed(resolutions))},
         filter_taps=len(taps),
+        unused_filter_taps=len(taps),
         **{"c_dim": 0, **options},
     )
     generator, random = StyleGAN2(config), torch.Generator().manual_seed(seed)
@@ -39,6 +43,8 @@ def toy(
         for name, tensor in generator.weights().items():
             if name.endswith("resample_filter"):
                 tensor.copy_(fir_filter(taps))
+            elif name == "mapping.embed.bias" and config.joint_labels:
+                tensor.zero_()
             else:
                 scale = 100.0 if name.startswith("mapping.fc") else 1.0
                 tensor.copy_(torch.round(scale * torch.randn(tensor.shape, generator=random) * 64) / 64 + 0.0)  # no -0
@@ -54,6 +60,9 @@ def to_tensorflow(generator: StyleGAN2) -> Weights:
             continue
         if name == "mapping.w_avg":
             out["dlatent_avg"] = x
+        elif name.startswith("mapping.embed.") and generator.settings.joint_labels:
+            if name.endswith("weight"):
+                out["mapping/LabelConcat/weight"] = x.t() / math.sqrt(generator.c_dim)
         elif match := re.fullmatch(r"mapping\.(fc\d+|embed)\.(weight|bias)", name):
             layer = "LabelEmbed" if match[1] == "embed" else f"Dense{match[1].removeprefix('fc')}"
             out[f"mapping/{layer}/{match[2]}"] = x.t() if match[2] == "weight" else x
@@ -122,6 +131,10 @@ def to_genforce(generator: StyleGAN2) -> Weights:
     for name, x in generator.weights().items():
         if name == "mapping.w_avg":
             out["truncation.w_avg"] = x
+        elif name == "mapping.embed.weight":
+            out["mapping.label_weight"] = x.t() / math.sqrt(generator.c_dim)
+        elif name == "mapping.embed.bias":
+            assert not x.any()  # genforce's has none
         elif match := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", name):
             out[f"mapping.dense{match[1]}.{match[2]}"] = x
         elif name == "synthesis.b4.const":

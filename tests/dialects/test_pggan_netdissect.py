@@ -87,7 +87,7 @@ def test_a_stored_scale_is_folded_into_the_weight() -> None:
         ({"layer4.conv.weight": torch.zeros(2, 2)}, "dimensions"),
         ({"discriminator.weight": torch.zeros(2)}, "unexpected"),
         ({"layer3.conv.weight": torch.zeros(3, 16, 3, 3)}, "wants"),
-        ({"layer9999.conv.weight": torch.zeros(3, 16, 3, 3)}, "layers"),
+        ({"layer9999.conv.weight": torch.zeros(3, 16, 3, 3)}, "layer number 9998"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eigan.dialects import rules
-from eigan.dialects.rules import Rule, count_indices, rename
+from eigan.dialects.rules import Rule, rename, rename_each
 from eigan.errors import CheckpointError
 
 CHANGES = {
@@ -48,11 +48,8 @@ def test_axes_that_are_taken_away_have_size_1() -> None:
         rules.plane(torch.zeros(1, 2, 3, 3))
 
 
-def test_counting_stops_at_a_limit() -> None:
-    names = ["layer0.weight", "layer11.weight", "other99.weight"]
-    assert count_indices(names, r"layer(\d+)\.", 12, "a layer") == 12
-    assert count_indices(names, r"absent(\d+)\.", 12, "a layer") == 0
-    with pytest.raises(CheckpointError, match="have a layer number 11; eigan knows at most 11"):
-        count_indices(names, r"layer(\d+)\.", 11, "a layer")
-    with pytest.raises(CheckpointError, match="at most"):
-        count_indices([f"layer{'9' * 5000}.weight"], r"layer(\d+)\.", 11, "a layer")
+def test_two_weights_never_take_one_name() -> None:
+    given = {"g.a": torch.zeros(1), "b": torch.ones(1)}
+    assert rename_each(given, lambda name: name.removeprefix("g."), "a toy") == {"a": given["g.a"], "b": given["b"]}
+    with pytest.raises(CheckpointError, match="a is the second a of a toy; keep one of them"):
+        rename_each({**given, "a": torch.zeros(1)}, lambda name: name.removeprefix("g."), "a toy")

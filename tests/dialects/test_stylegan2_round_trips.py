@@ -36,6 +36,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> (who ha
     "orig": (("stylegan2_tensorflow", "stylegan2_genforce"), {"architecture": "orig"}),
     "resnet": (("stylegan2_tensorflow",), {"architecture": "resnet"}),
     "classes": (("stylegan2_tensorflow",), {"c_dim": 3}),
+    "joint labels": (("stylegan2_tensorflow", "stylegan2_genforce"), {"c_dim": 4, "z_dim": 9, "joint_labels": True}),
     "wide labels": (("stylegan2_tensorflow",), {"c_dim": 3, "embed_features": 5}),
     "no noise": (("stylegan2_tensorflow",), {"use_noise": False}),
     "z, w and hidden widths differ": (

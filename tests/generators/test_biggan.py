@@ -15,7 +15,7 @@ from torch import Tensor
 from eigan.dialects.spectral import fold_spectral_norm
 from eigan.errors import InvalidCodes
 from eigan.generators.biggan import BigGAN, GenBlock
-from eigan.generators.biggan_layers import DoublingConv, StatisticsRow
+from eigan.generators.biggan_layers import StatisticsRow
 from eigan.generators.truncnorm import redraw_tails, truncated_z
 from eigan.latents import seeded_z
 from eigan.layers import LayerRange
@@ -242,26 +242,6 @@ def test_style_weights_are_the_z_columns_of_what_a_row_feeds(generator: BigGAN) 
         if isinstance(block, GenBlock)
         for norm in block.norms
     )
-
-
-@pytest.mark.parametrize("size", [4, 16, 17])
-def test_the_transposed_convolution_gives_the_same_sums(size: int) -> None:
-    random = torch.Generator().manual_seed(size)
-    layer = DoublingConv(5)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.normal_(generator=random)
-    layer.requires_grad_(False)
-    x = torch.randn(2, 5, size, size, generator=random)
-    for factor in (1.0, 2.0):  # the kernel follows its weights
-        layer.weight.mul_(factor)
-        doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        wanted = F.conv2d(doubled, layer.weight, layer.bias, padding=1)
-        torch.testing.assert_close(layer(x), wanted, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(layer.double()(x.double()).float(), wanted, atol=1e-4, rtol=1e-4)
-    layer.requires_grad_(True)
-    layer(x.double()).sum().backward()
-    assert layer.weight.grad is not None
 
 
 def test_gradients_pass_after_pictures_were_drawn(generator: BigGAN) -> None:

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from eigan.errors import InvalidCodes
-from eigan.generators import fastgan
-from eigan.generators.fastgan import NOISE_SEED, FastGAN, NoiseInjection, up_convolution
+from eigan.generators.fastgan import NOISE_SEED, FastGAN, NoiseInjection
 from eigan.generators.fastgan_config import FastGANConfig
 from eigan.latents import seeded_z
 from eigan.layers import LayerRange
@@ -87,16 +86,6 @@ def test_a_copy_is_a_generator_of_its_own() -> None:
     twin = copy.deepcopy(generator)
     twin.to_big.weight.zero_()
     assert picture(twin).abs().max() == 0 and torch.equal(picture(generator), before)
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (4, 4), (7, 3)])
-def test_upsampling_and_convolving_is_one_transposed_convolution(
-    height: int, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x, weight = torch.randn(2, 3, height, width).double(), torch.randn(4, 3, 3, 3).double()
-    plain = up_convolution(x, weight)
-    monkeypatch.setattr(fastgan, "TRANSPOSED_FROM", 1)
-    torch.testing.assert_close(up_convolution(x, weight), plain, atol=1e-12, rtol=1e-12)
 
 
 def test_only_the_official_1024_px_picture_is_bounded() -> None:

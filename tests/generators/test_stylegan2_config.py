@@ -50,6 +50,8 @@ def weights_of(config: StyleGAN2Config) -> dict[str, Tensor]:
         {"resolution": 8, "architecture": "resnet"},
         {"resolution": 4},
         {"filter_taps": 3},
+        {"filter_taps": 1},
+        {"filter_taps": 5, "unused_filter_taps": 3},
     ],
     ids=str,
 )
@@ -65,6 +67,13 @@ def test_a_4px_generator_takes_the_skeleton_that_is_stated(stated: str) -> None:
     found = infer_config(weights, {"synthesis.b4.architecture": stated})
     assert found is not None and found["architecture"] == stated
     weights_of(StyleGAN2Config.from_json(found))
+
+
+def test_the_file_tells_whether_labels_are_joined_to_z() -> None:
+    config = settings(c_dim=7, embed_features=10, joint_labels=True)
+    assert infer_config(weights_of(config), {"mapping.joint_labels": True}) == config.to_json()
+    assert StyleGAN2Config.from_json(config.to_json()) == config
+    assert "joint_labels" not in (infer_config(weights_of(config), {}) or {})
 
 
 def test_hints_give_what_shapes_cannot() -> None:
@@ -89,9 +98,9 @@ def test_hints_give_what_shapes_cannot() -> None:
         ({"mapping.num_ws": 18}, "num_ws"),
         ({"synthesis._init_kwargs.channel_base": 2**40}, "channel_base"),
         ({"_init_kwargs.synthesis_kwargs.channel_max": -1}, "channel_max"),
-        ({"synthesis.b4.conv1.conv_clamp": 256, "synthesis.b8.conv0.conv_clamp": None}, "clamped differently"),
+        ({"synthesis.b4.conv1.conv_clamp": 256, "synthesis.b8.conv0.conv_clamp": None}, "one clamp of layers for all"),
         ({"synthesis.b4.conv1.conv_clamp": -1.0}, "conv_clamp"),
-        ({"mapping.fc0.bias_gain": 0.01, "mapping.fc1.bias_gain": 1.0}, "different gains"),
+        ({"mapping.fc0.bias_gain": 0.01, "mapping.fc1.bias_gain": 1.0}, "one gain of mapping layers for all"),
         ({"mapping.fc0.bias_gain": True}, "lr_multiplier"),
         ({"synthesis.b8.conv0.activation": "relu"}, "lrelu"),
     ],
@@ -113,7 +122,7 @@ def test_other_weights_are_nobodys() -> None:
         ("synthesis.b16.torgb.weight", {}, r"missing synthesis\.b16\.torgb\.weight"),
         ("", {"synthesis.b1048576.conv1.weight": (8, 8, 3, 3)}, "1048576px"),
         ("", {"synthesis.b48.conv1.weight": (8, 8, 3, 3)}, "48px"),
-        ("", {"mapping.fc1000000.weight": (8, 8)}, "num_mapping_layers is 1000001"),
+        ("", {"mapping.fc1000000.weight": (8, 8)}, "mapping layer number 1000000"),
         ("", {"synthesis.b4.conv1.weight": (12, 12)}, "dimensions"),
         ("", {"mapping.embed.weight": (10, 3)}, "z_dim is 0"),
     ],
@@ -151,6 +160,7 @@ def test_incomplete_and_absurd_weights_are_named(removed: str, added: dict[str, 
         {"channels": {"4": [[]], "8": 16, "16": 8, "32": 8}},
         {"resolutions": [4]},
         {"mapping_lr_multiplier": float("nan")},
+        {"unused_filter_taps": 0},
     ],
     ids=str,
 )

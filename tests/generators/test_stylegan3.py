@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from eigan.errors import CheckpointError
 from eigan.generators import stylegan3_filters
 from eigan.generators.stylegan3 import StyleGAN3
 from eigan.generators.stylegan3_config import StyleGAN3Config, band_limits, official_channels
@@ -111,7 +112,14 @@ def official(resolution: int, *, radial: bool, c_dim: int = 0) -> StyleGAN3Confi
     channels = official_channels(band_limits(resolution, 14).cutoffs, 32768 * factor, 512 * factor)
     kernel = 1 if radial else 3
     return StyleGAN3Config(
-        512, c_dim, 512, resolution, channels, conv_kernel=kernel, use_radial_filters=radial, num_mapping_layers=2
+        z_dim=512,
+        c_dim=c_dim,
+        w_dim=512,
+        resolution=resolution,
+        channels=channels,
+        conv_kernel=kernel,
+        use_radial_filters=radial,
+        num_mapping_layers=2,
     )
 
 
@@ -230,3 +238,13 @@ def test_the_clamp_is_on_what_comes_out_of_the_leaky_relu() -> None:
     y = filtered_lrelu(x, torch.ones(1, 1), torch.zeros(1), None, None, up=1, down=1, first=0, size=2, clamp=1.5)
     assert y[0, 0, 0].tolist() == pytest.approx([1.5, -1.5])
     assert math.isclose(float(stylegan3_filters.LRELU_SLOPE), 0.2)
+
+
+@pytest.mark.parametrize("magnitude", [0.0, -1.0])
+def test_magnitudes_that_no_features_have_are_refused(toy: StyleGAN3, magnitude: float) -> None:
+    name = next(name for name in toy.weights() if name.endswith(".magnitude_ema"))
+    damaged = {**toy.weights(), name: torch.tensor(magnitude)}
+    twin = StyleGAN3(toy.settings)
+    for assign in (False, True):
+        with pytest.raises(CheckpointError, match=f"{name} is {magnitude}; wanted a positive number"):
+            twin.load_weights(damaged, assign=assign)

@@ -54,6 +54,14 @@ def test_names_and_shapes_tell_the_settings(changes: dict[str, Any]) -> None:
     assert StyleGAN3Config.from_json(config.to_json()) == config
 
 
+def test_the_last_stopband_may_lie_on_its_cutoff() -> None:
+    bands = band_limits(32, 7, last_stopband_rel=1.0)
+    assert bands.half_widths[-1] == 0 and min(bands.half_widths[:-3]) > 0
+    config = settings(num_layers=7, last_stopband_rel=1.0)
+    found = infer_config(weights_of(config), {"synthesis._init_kwargs.last_stopband_rel": 1.0})
+    assert found == config.to_json()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -106,7 +114,10 @@ def test_the_clamp_is_that_of_the_layers(clamp: float | None) -> None:
         ({"synthesis.num_critical": 14}, "num_critical is 14 of 14"),
         ({"synthesis.num_critical": 2.0}, "whole number"),
         ({"synthesis.num_critical": True}, "whole number"),
-        ({"synthesis.num_critical": 2, "_init_kwargs.num_critical": 3}, "num_critical is 2 and"),
+        (
+            {"synthesis.num_critical": 2, "_init_kwargs.num_critical": 3},
+            "is 3; eigan knows one num_critical",
+        ),
         ({"synthesis.num_critical": 7}, "where a StyleGAN3 of these settings has"),
         ({"synthesis._init_kwargs.first_cutoff": -1.0}, "first_cutoff"),
         ({"synthesis._init_kwargs.first_cutoff": 2.0, "synthesis.input.bandwidth": 3.0}, "first_cutoff"),
@@ -116,9 +127,9 @@ def test_the_clamp_is_that_of_the_layers(clamp: float | None) -> None:
         ({"synthesis.L0_36_6.padding": (1, 2, 1, 2)}, r"padding is \(1, 2, 1, 2\)"),
         ({"synthesis.L0_36_6.up_factor": 4}, "up_factor"),
         ({"synthesis.L5_52_6.in_cutoff": 7.5}, "in_cutoff"),
-        ({"synthesis.L0_36_6.conv_clamp": 256, "synthesis.L1_36_6.conv_clamp": None}, "clamped differently"),
+        ({"synthesis.L0_36_6.conv_clamp": 256, "synthesis.L1_36_6.conv_clamp": None}, "one clamp of layers for all"),
         ({"synthesis.L0_36_6.conv_clamp": -1.0}, "conv_clamp"),
-        ({"mapping.fc0.bias_gain": 0.01, "mapping.fc1.bias_gain": 1.0}, "different gains"),
+        ({"mapping.fc0.bias_gain": 0.01, "mapping.fc1.bias_gain": 1.0}, "one gain of mapping layers for all"),
         ({"mapping.fc1.activation": "relu"}, "lrelu"),
     ],
 )
@@ -141,7 +152,7 @@ def test_other_weights_are_nobodys() -> None:
         ("", {"synthesis.L3_36_7.weight": (6, 6, 3, 3)}, "one of each wanted"),
         ("", {"synthesis.L15_48_3.weight": (3, 3, 1, 1)}, "where a StyleGAN3|power of two|margin"),
         ("", {"synthesis.L15_1048577_3.weight": (3, 3, 1, 1)}, "power of two"),
-        ("", {"mapping.fc1000000.weight": (8, 8)}, "num_mapping_layers is 1000001"),
+        ("", {"mapping.fc1000000.weight": (8, 8)}, "mapping layer number 1000000"),
         ("", {"synthesis.L0_36_6.weight": (6, 6)}, "dimensions"),
         ("", {"synthesis.L0_36_6.up_filter": (12, 12)}, "dimensions"),
         ("", {"synthesis.L0_36_6.up_filter": (13,)}, "13 taps"),
@@ -212,7 +223,7 @@ def test_malformed_configs_are_refused(changes: dict[str, Any]) -> None:
 
 def test_torgb_never_changes_the_size() -> None:
     with pytest.raises(CheckpointError, match="toRGB would go from"):
-        StyleGAN3Config(8, 0, 8, 256, (8, 8, 3), num_critical=0, last_stopband_rel=1.01)
+        settings(resolution=256, channels=(8, 8, 3), num_critical=0, last_stopband_rel=1.01)
 
 
 @pytest.mark.parametrize("changes", [{}, {"resolution": 256}, {"conv_kernel": 1}, {"lrelu_upsampling": 4}], ids=str)

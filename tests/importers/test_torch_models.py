@@ -90,6 +90,23 @@ def test_conditional_models_agree_with_their_networks(tmp_path: Path, depth: int
         torch.testing.assert_close(model.single(Z, k, 0.1), Z + 0.1 * unit[k])
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_normalisation_after_the_last_layer_counts(tmp_path: Path, depth: int) -> None:
+    """`final_norm` of the official code."""
+    network = conditional(depth=depth)
+    state = dict(network.state_dict())
+    random = torch.Generator().manual_seed(7)
+    last = {
+        name: torch.rand(3, DIM, generator=random) + 0.5 for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    state |= {f"nets.{k}.batchnorm_{depth}.{name}": rows[k] for name, rows in last.items() for k in range(3)}
+    weight, bias, mean, variance = (rows[:, None] for rows in last.values())
+    with torch.no_grad():
+        wanted = (network(Z) - mean) / (variance + 1e-5).sqrt() * weight + bias
+    model = opened(torch_saved(tmp_path / "best_model.pt", checkpoint(state)))
+    torch.testing.assert_close(model.directions(Z, normalize=False), wanted)
+
+
 def test_conditional_models_are_distilled_to_their_mean_and_say_how_well(tmp_path: Path) -> None:
     network = conditional(count=2, depth=1)
     network.nets[1][0].weight.data.zero_()  # type: ignore[index,union-attr]  # the same direction for every code

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from eigan.checkpoint import Checkpoint
 from eigan.errors import CheckpointError, UnknownArchitecture
+from eigan.generators.layers import fir_filter
 from eigan.readers import nvidia
 from tests.parity.folders import folders
 from tests.readers.makers import Call, dumps, module, nest, snapshot
@@ -62,6 +64,33 @@ def test_permuted_weights_keep_their_values(tmp_path: Path) -> None:
         elif tensor.ndim == 2:
             stored[name] = tensor.t().contiguous().t()
     assert opened({"G_ema": nest(stored)}, tmp_path).build().fingerprint == generator.fingerprint
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_among_the_attributes_are_passed_over(protocol: int, tmp_path: Path) -> None:
+    """StyleGAN3's layers have some (in_size); protocol 5 writes them in a way of its own."""
+    generator = toy_generator()
+    made = nest(dict(generator.weights()))
+    made.args[0]["state"] |= {"size": np.full(2, 36), "spread": np.broadcast_to(np.asarray(36), [2])}
+    path = tmp_path / "network.pkl"
+    path.write_bytes(dumps({"G_ema": made}, protocol))
+    checkpoint = Checkpoint.open(path)
+    assert checkpoint.build().fingerprint == generator.fingerprint
+
+
+@pytest.mark.parametrize("taps", [(1,), (1, 2, 1), (1, 4, 6, 4, 1)], ids=str)
+def test_filters_of_other_lengths_leave_the_unused_ones_at_four_taps(taps: tuple[int, ...], tmp_path: Path) -> None:
+    """NVIDIA's blocks hand `resample_filter` to their conv0 alone; conv1 keeps a filter that nothing uses."""
+    stored = dict(toy_generator().weights())
+    for name in stored:
+        if name.endswith("resample_filter") and not name.endswith("conv1.resample_filter"):
+            stored[name] = fir_filter(taps)
+    generator = opened({"G_ema": nest(stored)}, tmp_path).build()
+    codes = generator.mapping(torch.randn(1, 16, generator=torch.Generator().manual_seed(0)))
+    image = generator.synthesis(codes)
+    unused = {n: t + 1 for n, t in generator.weights().items() if n.endswith("conv1.resample_filter")}
+    generator.load_weights({**generator.weights(), **unused})
+    assert len(unused) == 4 and torch.equal(generator.synthesis(codes), image)
 
 
 def broken(**changes: Any) -> Call:

@@ -58,6 +58,12 @@ def test_folders_and_the_files_in_them(folder: Path, legacy: bool) -> None:
         check_it_is_the_toy(checkpoint, eps=1e-3)
 
 
+def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
+    save_file({"z": torch.zeros(3)}, folder / "latents.safetensors")
+    (folder / "notes.pkl").write_bytes(b"not read")
+    check_it_is_the_toy(Checkpoint.open(folder), eps=1e-3)
+
+
 def test_safetensors_in_the_place_of_the_pickle(folder: Path) -> None:
     save_file(official_weights(toy_biggan()), folder / "model.safetensors")
     for source in (folder, folder / "model.safetensors"):

@@ -44,7 +44,7 @@ def test_genuine_snapshots(folder: Path) -> None:
     assert sum(t.numel() * 4 for t in raw.weights.values()) < (folder / "network.pkl").stat().st_size / 2  # Gs alone
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol_gives_the_same_network(protocol: int, tmp_path: Path) -> None:
     generator = toy(resolution=8)
     path = tmp_path / "network.pkl"
@@ -81,12 +81,14 @@ def test_numbers_of_every_kind_keep_their_values(tmp_path: Path) -> None:
         "fortran": np.asfortranarray(values),
         "step": values[::-1],
         "scalar": np.float64(1.5),
+        "no_axes": np.array(1.5, np.float32),
         "whole": np.int64(7),
     }
     weights = read(gs(arrays), tmp_path).weights
     for name in ("f2", "f8", "big", "fortran"):
         assert torch.equal(weights[name], torch.from_numpy(values)), name
     assert torch.equal(weights["step"], torch.from_numpy(values[::-1].copy()))
+    assert weights["no_axes"] == 1.5 and weights["no_axes"].shape == ()
     assert weights["scalar"] == 1.5 and weights["whole"] == 7 and weights["whole"].dtype == torch.float32
     assert read(gs({"ints": np.arange(3)}), tmp_path).weights["ints"].dtype == torch.int64  # refused by name later
 
