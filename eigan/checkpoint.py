@@ -14,6 +14,7 @@ from eigan.dialects import translate
 from eigan.errors import CheckpointError, HubError, UnknownArchitecture, list_names
 from eigan.generators import ARCHITECTURES
 from eigan.generators.base import Generator
+from eigan.plain_files import expanded
 from eigan.readers import RawCheckpoint, read_checkpoint, safetensors
 from eigan.web import fetch_url, is_url, without_secrets
 
@@ -96,7 +97,7 @@ def locate(source: str | Path, *, token: str | bool | None, offline: bool) -> tu
         bundled = bundled_path(source)
         if bundled is not None:
             return bundled, ""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if _exists(path):
         return path, ""
     if isinstance(source, str) and is_url(source):

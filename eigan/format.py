@@ -24,9 +24,20 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import eigan
-from eigan.errors import PackFormatError
+from eigan.errors import CheckpointError, PackFormatError
 from eigan.layers import LayerRange
-from eigan.pack import MAX_DIRECTIONS, MAX_NAME, MAX_TEXT, Direction, DirectionPack, MadeFor, Preset
+from eigan.pack import (
+    MAX_DIRECTIONS,
+    MAX_NAME,
+    MAX_PRESETS,
+    MAX_TEXT,
+    Direction,
+    DirectionPack,
+    MadeFor,
+    Preset,
+    check_text,
+)
+from eigan.plain_files import read_plain
 from eigan.strict_json import StrictModel, dump_json, parse_model
 
 FORMAT = "eigan-directions"
@@ -41,7 +52,9 @@ VECTORS = "directions.safetensors"
 PRESETS = "presets.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_VECTOR_BYTES = 512 * 2**20
+MAX_PRESET_BYTES = 4 * 2**20
 MAX_FILE_BYTES = 16 * 2**20
+MAX_BYTES = {VECTORS: MAX_VECTOR_BYTES, PRESETS: MAX_PRESET_BYTES}  # others: MAX_FILE_BYTES
 MAX_FILES = 2000
 EXTRA_FILE = re.compile(r"README\.md|CHANGELOG\.md|metrics\.json|previews/[a-z0-9][a-z0-9_-]{0,99}\.(?:webp|png)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -69,9 +82,9 @@ class DirectionEntry(StrictModel):
 class GeneratorEntry(StrictModel):
     architecture: Name
     fingerprint: Hex
-    resolution: int
-    num_layers: int
-    code_dim: int
+    resolution: Annotated[int, Field(ge=1, le=2**16)]
+    num_layers: Annotated[int, Field(ge=1, le=2**10)]
+    code_dim: Annotated[int, Field(ge=1, le=2**20)]
     code_space: Literal["w", "z"] = "w"
     source: Annotated[str, Field(max_length=500)] = ""
     revision: Name = ""
@@ -98,7 +111,7 @@ class PresetEntry(StrictModel):
 
 
 class PresetFile(StrictModel):
-    presets: list[PresetEntry]
+    presets: Annotated[list[PresetEntry], Field(max_length=MAX_PRESETS)]
 
 
 def is_pack(folder: Path) -> bool:
@@ -126,11 +139,10 @@ def read_pack(folder: Path) -> DirectionPack:
     """
     manifest = read_manifest(folder)
     contents = _read_listed(folder, manifest, (VECTORS, PRESETS))
-    try:
-        tensors = load(contents[VECTORS])
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise PackFormatError(f"{VECTORS} cannot be read: {error}") from None
-    presets = parse_model(PresetFile, contents[PRESETS], PRESETS, MAX_FILE_BYTES).presets if PRESETS in contents else []
+    tensors = _read_vectors(folder, contents[VECTORS])
+    presets: list[PresetEntry] = []
+    if PRESETS in contents:
+        presets = parse_model(PresetFile, contents[PRESETS], PRESETS, MAX_PRESET_BYTES).presets
     entry = manifest.generator
     return DirectionPack(
         name=manifest.name,
@@ -148,11 +160,11 @@ def read_pack(folder: Path) -> DirectionPack:
 def read_manifest(folder: Path) -> Manifest:
     """The checked manifest of `folder`. Raises PackFormatError."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not path.is_file():  # nor a pipe
         raise PackFormatError(
             f"{folder} holds no {MANIFEST}; a direction pack is a folder with {MANIFEST} and {VECTORS}"
         )
-    data = _read_bounded(path, MAX_MANIFEST_BYTES)
+    data = read_plain(path, MAX_MANIFEST_BYTES)
     if re.search(rb'"format"\s*:\s*"eigan-generator"', data):
         raise PackFormatError(f"{folder.name} holds a generator, not a direction pack; load it as a generator")
     version = _peek_version(data)
@@ -162,6 +174,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{FORMAT_VERSION}. Upgrade eigan."
         )
     manifest = parse_model(Manifest, data, MANIFEST, MAX_MANIFEST_BYTES)
+    _check_texts(manifest)
     for name in manifest.files:
         check_file_name(name)
     if VECTORS not in manifest.files:
@@ -200,9 +213,10 @@ def pack_files(pack: DirectionPack, extras: Mapping[str, bytes]) -> dict[str, by
     files[PRESETS] = dump_json(PresetFile(presets=entries).model_dump())
     for name, data in extras.items():
         check_file_name(name)
-        if len(data) > MAX_FILE_BYTES:
-            raise PackFormatError(f"{name} has {len(data):,} bytes; at most {MAX_FILE_BYTES:,}")
         files[name] = data
+    for name, data in files.items():
+        if len(data) > MAX_BYTES.get(name, MAX_FILE_BYTES):
+            raise PackFormatError(f"{name} has {len(data):,} bytes; at most {MAX_BYTES.get(name, MAX_FILE_BYTES):,}")
     manifest = _manifest(pack, files)
     return {MANIFEST: dump_json(manifest.model_dump()), **files}
 
@@ -294,20 +308,34 @@ def _read_listed(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> di
         if name not in manifest.files:
             continue
         entry = manifest.files[name]
-        data = _read_bounded(folder / name, MAX_VECTOR_BYTES if name == VECTORS else MAX_FILE_BYTES)
-        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+        path = folder / name
+        is_listed = not path.is_file() or path.stat().st_size == entry.size  # what is no file, read_plain refuses
+        data = read_plain(path, MAX_BYTES.get(name, MAX_FILE_BYTES)) if is_listed else b""
+        if not is_listed or len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise PackFormatError(f"{name} in {folder.name} is not the file that {MANIFEST} lists; download it again")
         contents[name] = data
     return contents
 
 
-def _read_bounded(path: Path, max_bytes: int) -> bytes:
+def _read_vectors(folder: Path, data: bytes) -> dict[str, Tensor]:
+    """The tensors of VECTORS, whose bytes are `data`. Its header is checked before the library parses it."""
+    from eigan.readers.safetensors import check_header
+
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise PackFormatError(f"{path.name} has {size:,} bytes; at most {max_bytes:,} are read")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise PackFormatError(f"{path.name} is missing from {path.parent}") from None
-    except OSError as error:
-        raise PackFormatError(f"{path.name} cannot be read: {error}") from None
+        check_header(folder / VECTORS)
+        return load(data)
+    except (CheckpointError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise PackFormatError(f"{VECTORS} cannot be read: {error}") from None
+
+
+def _check_texts(manifest: Manifest) -> None:
+    """Raise PackFormatError on names that would steer a terminal; those of directions and presets check themselves."""
+    made_for = manifest.generator
+    for noun, text in (
+        ("pack version", manifest.version),
+        ("license", manifest.license),
+        ("the generator's architecture", made_for.architecture),
+        ("the generator's source", made_for.source),
+        ("the generator's revision", made_for.revision),
+    ):
+        check_text(text, noun, MAX_TEXT, allow_empty=True)

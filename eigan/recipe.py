@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlencode
 
-from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydantic import Field
 
 from eigan.errors import InvalidCodes, PackFormatError
 from eigan.latents import MAX_SEED
 from eigan.pack import MAX_AMOUNT, MAX_NAME, check_number, check_text
+from eigan.plain_files import read_plain
 from eigan.pose import STILL, Pose
 from eigan.strict_json import StrictModel, dump_json, parse_model
 
 PNG_KEY = "eigan"
 MAX_RECIPE_BYTES = 256 * 1024
 MAX_PNG_BYTES = 64 * 2**20
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CHUNK_FRAME = 12  # length, type and CRC of a chunk
+MAX_CHUNKS = 100_000
 MAX_SOURCE = 500
 MAX_MOVES = 512
 
@@ -79,7 +85,7 @@ class PictureRecipe:
     @classmethod
     def from_json(cls, text: str | bytes) -> PictureRecipe:
         """The recipe that `text` holds. Raises PackFormatError."""
-        data = text.encode() if isinstance(text, str) else text
+        data = text.encode(errors="surrogatepass") if isinstance(text, str) else text  # which no UTF-8 is: refused
         values = parse_model(_RecipeEntry, data, "the recipe", MAX_RECIPE_BYTES).model_dump()
         values.pop("eigan_recipe")
         values["pose"] = _read_pose(values["pose"] or ())
@@ -127,18 +133,45 @@ def read_png(path: Path) -> PictureRecipe:
     Raises:
         PackFormatError: not a PNG, too large, or it carries no recipe.
     """
-    try:
-        if path.stat().st_size > MAX_PNG_BYTES:
-            raise PackFormatError(f"{path.name} is larger than {MAX_PNG_BYTES // 2**20} MB")
-        with Image.open(path, formats=["PNG"]) as image:
-            text = image.text.get(PNG_KEY) if isinstance(image, PngImageFile) else None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        if isinstance(error, PackFormatError):
-            raise
-        raise PackFormatError(f"{path.name} is not a readable PNG: {error}") from None
+    data = read_plain(path, MAX_PNG_BYTES)
+    if not data.startswith(PNG_SIGNATURE):
+        raise PackFormatError(f"{path.name} is not a readable PNG; give a picture as it was downloaded from eigan")
+    text = next((found for kind, chunk in png_chunks(data) if (found := recipe_text(kind, chunk)) is not None), None)
     if text is None:
         raise PackFormatError(f"{path.name} carries no recipe; only pictures downloaded from eigan do")
-    return PictureRecipe.from_json(str(text))
+    return PictureRecipe.from_json(text)
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """(type, contents) of a PNG's chunks; a damaged end ends them (PNG specification, section 5.3)."""
+    view, place = memoryview(data), len(PNG_SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        if place + CHUNK_FRAME > len(data):
+            return
+        length, kind = struct.unpack_from(">I4s", data, place)
+        yield kind, view[place + 8 : place + 8 + length]
+        place += CHUNK_FRAME + length
+
+
+def recipe_text(kind: bytes, chunk: memoryview) -> bytes | None:
+    """The recipe's JSON in an iTXt chunk (section 11.3.4.5); None in any other.
+
+    Raises:
+        PackFormatError: compressed text that is damaged, or larger than any recipe.
+    """
+    start = PNG_KEY.encode() + b"\0"
+    if kind != b"iTXt" or chunk[: len(start)] != start:
+        return None
+    head = bytes(chunk[len(start) : len(start) + MAX_RECIPE_BYTES + 2])  # two flags, then two names with a 0 each
+    parts = head[2:].split(b"\0", 2)
+    if len(parts) < 3:
+        return None
+    if not head[0]:
+        return parts[2]
+    try:
+        return zlib.decompressobj().decompress(parts[2], MAX_RECIPE_BYTES + 1)
+    except zlib.error as error:
+        raise PackFormatError(f"the recipe in the picture cannot be unpacked ({error}); download it again") from None
 
 
 class _RecipeEntry(StrictModel):

@@ -20,6 +20,7 @@ amounts = { "age" = 2.0, "smile" = 1.5 }
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from torch import Tensor
 from eigan.errors import PackFormatError, UnknownName, list_names, lookup
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, Preset
+from eigan.plain_files import read_plain
 from eigan.strict_json import StrictModel
 
 if sys.version_info >= (3, 11):
@@ -40,6 +42,8 @@ else:
     import tomli as tomllib
 
 MAX_NAMES_BYTES = 2**20
+MAX_DOTS = 16
+KEY_PART = re.compile(r"""[ \t]*["'\w-]*[ \t]*""")
 
 
 class DirectionName(StrictModel):
@@ -68,19 +72,29 @@ class Names(StrictModel):
 
 def read_names(path: Path) -> Names:
     """The checked contents of a names file. Raises PackFormatError with the place of the first problem."""
+    data = read_plain(path, MAX_NAMES_BYTES)
     try:
-        if path.stat().st_size > MAX_NAMES_BYTES:
-            raise PackFormatError(f"{path} is larger than {MAX_NAMES_BYTES:,} bytes")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = data.decode()
+        check_dots(text)
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise PackFormatError(f"{path} cannot be read as TOML: {error}") from None
     try:
         # TOML writes 3 for 3.0 and has no tuples: lax here, the pack's own checks are strict
         return Names.model_validate(values, strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part)[:40] for part in first["loc"])
         raise PackFormatError(f"{path.name}: {place}: {first['msg']}") from None
+
+
+def check_dots(text: str) -> None:
+    """Raise PackFormatError on a key of many dotted parts: the parser's time grows with the cube of their number."""
+    run = 0
+    for part in text.split("."):
+        run = run + 1 if KEY_PART.fullmatch(part) else 0
+        if run > MAX_DOTS:
+            raise PackFormatError(f"a key has more than {MAX_DOTS} dots; a file of names needs none")
 
 
 def name_directions(packs: Sequence[DirectionPack], names: Names) -> DirectionPack:

@@ -138,7 +138,7 @@ def test_bad_manifests_have_their_own_sentence(folder: Path, change: Callable[[A
         (lambda t: t["0"].__setitem__(3, float("nan")), "NaN"),
         (lambda t: t["0"].mul_(2), "norm 2"),
         (lambda t: t["0"].zero_(), "norm 0"),
-        (lambda t: t.update({"0": torch.zeros(16, dtype=torch.int64)}), "int64"),
+        (lambda t: t.update({"0": torch.zeros(16, dtype=torch.int64)}), "I64"),
         (lambda t: t.update({"0": torch.full((5, 16), 0.25)}), "shape"),
         (lambda t: t.update({"0": torch.full((25,), 0.2)}), "25 numbers"),
         (lambda t: t.update({"0": torch.zeros(0)}), "shape"),

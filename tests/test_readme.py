@@ -28,7 +28,7 @@ def test_the_commands_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.M)
     from hub_export.cli import app
 
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     assert set(re.findall(r"^hub-export (\w+)", "\n".join(blocks("sh")), re.M)) <= known
 
 

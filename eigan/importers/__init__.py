@@ -18,6 +18,7 @@ from eigan.importers.convert import convert
 from eigan.importers.named import NO_NAMES
 from eigan.layers import LayerRange
 from eigan.pack import MAX_NAME, DirectionPack, check_number, check_text
+from eigan.plain_files import expanded
 from eigan.readers import read_head, unknown
 
 IMPORTERS: dict[str, Importer] = {
@@ -79,7 +80,7 @@ def import_directions(
         generator.check_layers(layers)
     if not str(path).strip() or "\0" in str(path):
         raise PackFormatError("no file given; give the path of a file of directions")
-    path = Path(path).expanduser()
+    path = expanded(path)
     request = Request(generator, layers, space, truncation_psi, names, num_directions, per_layer)
     try:
         pack_name = check_text(name or clean_text(path.stem) or "imported", "pack name", MAX_NAME)
@@ -94,8 +95,8 @@ def import_directions(
     except (CheckpointError, PackFormatError, PackMismatch) as error:
         reason = str(error).removeprefix(f"{path.name}: ")  # torch files say their name themselves
         raise type(error)(f"{clean_text(path.name)}: {reason}") from error.__cause__
-    except OSError as error:
-        raise PackFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, UnicodeEncodeError) as error:  # the latter: a name that no file can have
+        raise PackFormatError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_contents(file: Opened, request: Request) -> tuple[str, Contents]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,6 +22,7 @@ from eigan.importers.numpy_files import StoredArray
 from eigan.layers import LayerRange
 from eigan.pack import MAX_DIRECTIONS, MAX_NAME
 from eigan.readers.stored import NumpyArray, StoredTensor
+from eigan.readers.torch_contents import SHARING
 
 Space = Literal["w", "z"]
 Container = Literal["npz", "npy", "pickle", "torch", "text"]
@@ -153,12 +154,21 @@ def read_numbers(value: object, noun: str, *, max_numbers: int = MAX_NUMBERS) ->
     found = value.read()  # type: ignore[attr-defined]
     if not isinstance(found, Tensor):
         wide = found.dtype.itemsize > 4 or found.dtype.kind not in "f"
-        found = torch.from_numpy(found.astype("float64" if wide else "float32"))
+        found = torch.from_numpy(found.astype("float64" if wide else "float32", copy=False))
     if not found.is_floating_point():
         found = found.double()
     if not bool(found.isfinite().all()):
         raise PackFormatError(f"{noun} holds NaN or infinite values; the file is damaged")
     return found
+
+
+def check_cost(values: Iterable[object], file_bytes: int) -> None:
+    """Raise PackFormatError when arrays that share their numbers in the file would unfold to far more than it has."""
+    cost = sum(value.cost for value in values if isinstance(value, (NumpyArray, StoredTensor)))
+    if cost > SHARING * file_bytes:
+        raise PackFormatError(
+            f"its arrays unfold to {cost:,} bytes; the file has {file_bytes:,}; no genuine file of directions does that"
+        )
 
 
 def read_rows(value: object, noun: str) -> Tensor:
@@ -205,13 +215,15 @@ def taken(count: int, request: Request) -> int:
 def unique(names: list[str]) -> list[str]:
     """Names made different where they repeat: 'Smile', 'Smile (2)'."""
     seen: set[str] = set()
+    copies: dict[str, int] = {}  # the number that was last tried for a name, so that many equal ones take no longer
     found = []
     for name in names:
-        candidate, copy = name, 1
+        candidate, copy = name, copies.get(name, 1)
         while candidate in seen:
             copy += 1
             tail = f" ({copy})"
             candidate = name[: MAX_NAME - len(tail)] + tail
+        copies[name] = copy
         seen.add(candidate)
         found.append(candidate)
     return found

@@ -17,6 +17,7 @@ from eigan.importers.base import (
     Opened,
     Request,
     Space,
+    check_cost,
     clean_text,
     is_leaf,
     read_numbers,
@@ -25,6 +26,7 @@ from eigan.importers.base import (
     taken,
     unique,
 )
+from eigan.pack import MAX_DIRECTIONS
 
 EDIT_KEYS = {"lat_comp", "latent_space", "edit_start", "edit_end"}
 SPACES: dict[object, Space] = {"W": "w", "Z": "z"}
@@ -133,6 +135,9 @@ def sniff_steering(file: Opened) -> bool:
 def read_steering(file: Opened, request: Request) -> Contents:
     """Walks of "On the steerability of GANs" (Jahanian et al., ICLR 2020, arXiv:1907.07171) in BigGAN's z."""
     items = list(file.value.items())[: taken(len(file.value), request)]
+    if len(items) > MAX_DIRECTIONS:
+        raise PackFormatError(f"it holds {len(items):,} walks; at most {MAX_DIRECTIONS:,} are read")
+    check_cost((value for _, value in items), file.path.stat().st_size)
     names = unique([clean_text(key.removeprefix("w_").replace("_", " ")) or "walk" for key, _ in items])
     moves = tuple(
         Move(

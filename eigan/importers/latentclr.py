@@ -24,6 +24,7 @@ from eigan.importers.base import (
     Move,
     Opened,
     Request,
+    check_cost,
     numbered,
     read_numbers,
     read_rows,
@@ -187,6 +188,7 @@ def read(file: Opened, request: Request) -> Contents:
     state = model_state(file)
     if state is None:
         raise PackFormatError("it holds no direction model of LatentCLR")
+    check_cost(state.values(), file.path.stat().st_size)
     model = read_model(state)
     count = taken(model.count, request)
     metrics: list[dict[str, float]] = [{} for _ in range(count)]

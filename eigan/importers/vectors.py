@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eigan.errors import PackFormatError
 from eigan.importers.base import (
+    MAX_DIM,
     Contents,
     Move,
     Opened,
@@ -32,6 +33,7 @@ from eigan.importers.base import (
 from eigan.pack import MAX_DIRECTIONS
 
 MAX_TABLE_BYTES = 2**28
+MAX_TABLE_NUMBERS = 2**22  # 4,096 directions of 1,024
 MAX_LINE = 2**20
 SEPARATORS = re.compile(r"[,;\s]+")
 
@@ -128,6 +130,7 @@ def read_table(file: Opened, request: Request) -> Contents:
     if size > MAX_TABLE_BYTES:
         raise PackFormatError(f"it has {size:,} bytes; at most {MAX_TABLE_BYTES:,} of text are read")
     found: list[Tensor] = []
+    numbers = 0
     with file.path.open("rb") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), b""), 1):
             if len(line) > MAX_LINE or number > 2 * MAX_DIRECTIONS:
@@ -138,6 +141,12 @@ def read_table(file: Opened, request: Request) -> Contents:
             if found and len(row) != len(found[0]):
                 raise PackFormatError(f"line {number} has {len(row)} numbers; the first row has {len(found[0])}")
             found.append(row)
+            numbers += len(row)
+            if len(row) > MAX_DIM or numbers > MAX_TABLE_NUMBERS:
+                raise PackFormatError(
+                    f"line {number} has {len(row):,} numbers, {numbers:,} so far; wanted at most {MAX_DIM:,} and "
+                    f"{MAX_TABLE_NUMBERS:,}. Save more of them with numpy.save."
+                )
             if len(found) > MAX_DIRECTIONS:
                 raise PackFormatError(f"it has more than {MAX_DIRECTIONS:,} rows; no file of directions does")
     if not found or len(found[0]) < 2:

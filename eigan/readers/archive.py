@@ -19,6 +19,7 @@ from eigan.readers.stored import LongBytes, fill
 from eigan.readers.unpickler import printable
 
 SIGNATURE = b"PK\x03\x04"
+ENTRY = b"PK\x01\x02"
 END, END_BYTES = b"PK\x05\x06", 22
 LOCATOR64, LOCATOR64_BYTES = b"PK\x06\x07", 20
 END64, END64_BYTES = b"PK\x06\x06", 56
@@ -145,6 +146,9 @@ def check_directory(file: BinaryIO, size: int) -> int:
         )
     if offset + length != stop:
         raise CheckpointError(f"the zip archive's directory is not where its end says; {DAMAGED}")
+    file.seek(offset)
+    if file.read(length).count(ENTRY) > MAX_MEMBERS:
+        raise CheckpointError(f"the zip archive lists more members than the {count:,} that it states; {DAMAGED}")
     return offset
 
 

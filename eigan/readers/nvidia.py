@@ -31,6 +31,7 @@ MAX_DEPTH = 16
 MAX_MODULES = 4096
 MAX_TENSORS = 16384
 MAX_ENTRIES = 200_000
+MAX_HINT_NAME = 200
 MAX_HINT_TEXT = 200
 MAX_HINT_LENGTH = 16
 MODULE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}|[0-9]{1,4}")
@@ -150,6 +151,8 @@ class Walk:
 
     def note(self, name: str, value: object) -> None:
         self.count(1)
+        if len(name) > MAX_HINT_NAME:
+            return
         if isinstance(value, str):
             self.hints[name] = value[:MAX_HINT_TEXT]
         elif value is None or is_number(value):

@@ -31,6 +31,7 @@ MAX_DEPTH = 4
 MAX_NETWORKS = 64
 MAX_VARIABLES = 16384
 MAX_ENTRIES = 200_000
+MAX_HINT_NAME = 200
 MAX_HINT_TEXT = 200
 MAX_HINT_LENGTH = 64
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}(?:/[A-Za-z0-9_.\-]{1,100}){0,7}")
@@ -152,6 +153,8 @@ class Walk:
 
     def note(self, name: str, value: object) -> None:
         """A hint; of what cannot be one, its type ("<dict>"), so that nobody takes it for absent."""
+        if len(name) > MAX_HINT_NAME:
+            return
         if isinstance(value, str):
             self.hints[name] = value[:MAX_HINT_TEXT]
         elif value is None or nvidia.is_number(value):
