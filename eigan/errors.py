@@ -74,6 +74,8 @@ class PublishError(EiganError, RuntimeError):
 
 def presentable(message: str) -> str:
     """`message` on one line, without control characters and tags, its middle left out where it is too long."""
+    if len(message) > 8 * MAX_MESSAGE:
+        message = message[: 4 * MAX_MESSAGE] + message[-4 * MAX_MESSAGE :]
     shown = TAG.sub(r"\\x3c", message if message.isprintable() else "".join(map(_visible, message)))
     if len(shown) <= MAX_MESSAGE:
         return shown

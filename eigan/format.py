@@ -323,7 +323,8 @@ def _read_vectors(folder: Path, data: bytes) -> dict[str, Tensor]:
 
     try:
         check_header(folder / VECTORS)
-        return load(data)
+        tensors: dict[str, Tensor] = load(data)
+        return tensors
     except (CheckpointError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise PackFormatError(f"{VECTORS} cannot be read: {error}") from None
 

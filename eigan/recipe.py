@@ -27,6 +27,7 @@ MAX_RECIPE_BYTES = 256 * 1024
 MAX_PNG_BYTES = 64 * 2**20
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNK_FRAME = 12  # length, type and CRC of a chunk
+CHUNK_NAMES = 1024  # bytes that an iTXt chunk's language and translated key may take
 MAX_CHUNKS = 100_000
 MAX_SOURCE = 500
 MAX_MOVES = 512
@@ -162,7 +163,7 @@ def recipe_text(kind: bytes, chunk: memoryview) -> bytes | None:
     start = PNG_KEY.encode() + b"\0"
     if kind != b"iTXt" or chunk[: len(start)] != start:
         return None
-    head = bytes(chunk[len(start) : len(start) + MAX_RECIPE_BYTES + 2])  # two flags, then two names with a 0 each
+    head = bytes(chunk[len(start) : len(start) + MAX_RECIPE_BYTES + CHUNK_NAMES])  # two flags, two names with a 0 each
     parts = head[2:].split(b"\0", 2)
     if len(parts) < 3:
         return None

@@ -15,6 +15,7 @@ from eigan.latents import seeded_z
 
 COUNT = 4096  # what rosinality's own tools draw
 BATCH = 256
+MAX_NUMBERS = 2**24  # of all weights together: 64 layers of 512, eight times a genuine mapping; seconds of work
 
 
 def average_w(weights: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Tensor:
@@ -23,7 +24,7 @@ def average_w(weights: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Ten
     Computed in float64, so that every machine gets the same float32 numbers.
 
     Raises:
-        CheckpointError: the mapping's weights do not follow on each other.
+        CheckpointError: the mapping's weights do not follow on each other, or are too many to draw thousands of w.
     """
     depth = sum(name.startswith("mapping.fc") and name.endswith(".weight") for name in weights)
     shapes = [tuple(weights[f"mapping.fc{i}.weight"].shape) for i in range(depth)]
@@ -38,6 +39,12 @@ def average_w(weights: Mapping[str, Tensor], lr_multiplier: float = 0.01) -> Ten
         given = weights[f"mapping.{name}"]
         if given.shape != parameter.shape:
             raise CheckpointError(f"mapping.{name} is {tuple(given.shape)}; its mapping wants {tuple(parameter.shape)}")
+    numbers = sum(parameter.numel() for parameter in network.parameters() if parameter.ndim == 2)
+    if numbers > MAX_NUMBERS:
+        raise CheckpointError(
+            f"the file has no average w, and its mapping of {numbers:,} weights is too large to estimate it "
+            f"(at most {MAX_NUMBERS:,}); add latent_avg to it, as rosinality's convert_weight.py does"
+        )
     own = {name: weights[f"mapping.{name}"].double() for name, _ in network.named_parameters()}
     network.load_state_dict({**own, "w_avg": torch.zeros(w_dim)}, assign=True)
     total = torch.zeros(w_dim, dtype=torch.float64)

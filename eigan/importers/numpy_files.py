@@ -28,17 +28,18 @@ MIN_HEADER, MAX_HEADER = 16, 1024
 MAX_DIMS = 8
 MAX_ARRAY_BYTES = 2**28
 MAX_MEMBERS = 64
+CHUNK = 2**20
 DAMAGED = "the file is damaged; download it again"
 
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
-    """An array whose header was read and whose numbers were not. `read` gives them, C order, a copy."""
+    """An array whose header was read and whose numbers were not. `read` gives them, C order, the caller's own."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran: bool
-    load: Callable[[], bytes] = field(repr=False)
+    load: Callable[[], bytearray] = field(repr=False)
 
     def read(self) -> npt.NDArray[Any]:
         wanted = math.prod(self.shape) * self.dtype.itemsize
@@ -48,7 +49,7 @@ class StoredArray:
         if len(data) != wanted:
             raise PackFormatError(f"an array of shape {self.shape} wants {wanted:,} bytes; {len(data):,} are there")
         flat = np.frombuffer(data, self.dtype)
-        return np.array(flat.reshape(self.shape, order="F" if self.fortran else "C"), order="C")
+        return np.asarray(flat.reshape(self.shape, order="F" if self.fortran else "C"), order="C")
 
 
 def open_npy(path: Path) -> StoredArray:
@@ -58,10 +59,12 @@ def open_npy(path: Path) -> StoredArray:
         shape, dtype, fortran, start = read_header(file)
     check_length(shape, dtype, size - start)
 
-    def load() -> bytes:
+    def load() -> bytearray:
+        data = bytearray(size - start)
         with path.open("rb") as file:
             file.seek(start)
-            return file.read(size - start)
+            del data[file.readinto(data) :]
+        return data
 
     return StoredArray(shape, dtype, fortran, load)
 
@@ -92,11 +95,14 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
     return found
 
 
-def _loader(path: Path, name: str, start: int) -> Callable[[], bytes]:
-    def load() -> bytes:
+def _loader(path: Path, name: str, start: int) -> Callable[[], bytearray]:
+    def load() -> bytearray:
+        data = bytearray()
         with open_zip(path) as archive, read_member(archive, archive.getinfo(name)) as file:
             file.read(start)
-            return bytes(file.read())
+            while chunk := file.read(CHUNK):  # zipfile stops at the size that the directory states
+                data += chunk
+        return data
 
     return load
 

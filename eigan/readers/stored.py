@@ -225,5 +225,6 @@ class Record:
     def build(self, state: object) -> None:
         """Take the attributes that the file sets: data, never looked up on a class."""
         if type(state) is not dict:
-            raise UnsafeCheckpoint(f"refused to set the state of a {self.class_name} with a {type(state).__name__}")
+            name = self.class_name[:80]
+            raise UnsafeCheckpoint(f"refused to set the state of a {name} with a {type(state).__name__}")
         self.state = state

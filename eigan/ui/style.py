@@ -84,10 +84,10 @@ PICTURE = """
 """
 
 SLIDERS = """
-#sliders { gap: 0; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); overflow: hidden;
-  background: var(--block-background-fill); padding: 4px 0; }
-#sliders > .form { border: 0; background: none; gap: 0; }
-#sliders .block { border: 0; background: none; padding: 9px 16px 10px; }
+#sliders, #pose { gap: 0; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
+  overflow: hidden; background: var(--block-background-fill); padding: 4px 0; }
+:is(#sliders, #pose) > .form { border: 0; background: none; gap: 0; }
+:is(#sliders, #pose) .block { border: 0; background: none; padding: 9px 16px 10px; }
 .block:has(input[type=range]) .head { margin-bottom: 4px; flex-wrap: nowrap; }
 .block:has(input[type=range]) .head label { display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 10px; }
 .block:has(input[type=range]) .head label > span { font-weight: 600; margin: 0; overflow-wrap: anywhere; }
