@@ -200,8 +200,13 @@ def serve(studio: Studio, recipe: PictureRecipe) -> str:
 def edit_endpoint(studios: Studios) -> Callable[..., gr.FileData]:
     """The typed endpoint `/edit` for other programs."""
 
+    @plainly
     def edit(
-        pack: str, seed: int, amounts: dict[str, float] | None = None, truncation_psi: float = DEFAULT_PSI
+        pack: str,
+        seed: int,
+        amounts: dict[str, float] | None = None,
+        truncation_psi: float = DEFAULT_PSI,
+        class_index: int | None = None,
     ) -> gr.FileData:
         """Make a picture and move it along named directions.
 
@@ -210,12 +215,10 @@ def edit_endpoint(studios: Studios) -> Callable[..., gr.FileData]:
             seed: a whole number; the same seed gives the same picture
             amounts: direction name to amount, in standard deviations
             truncation_psi: 0 is the average picture, 1 the full variety
+            class_index: the class to draw, of a generator that has classes
         """
-        try:
-            studio = studios.open(pack)
-            path = serve(studio, studio.recipe(seed, truncation_psi, None, amounts or {}))
-        except EiganError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        studio = studios.open(pack)
+        path = serve(studio, studio.recipe(seed, truncation_psi, class_index, amounts or {}))
         return gr.FileData(path=path, orig_name=Path(path).name, mime_type="image/png")
 
     return edit

@@ -155,6 +155,8 @@ def test_the_endpoint_gives_a_png_with_its_recipe(editor: Editor) -> None:
     assert read_png(Path(file.path)).amounts == {"smile": 1.5}
     with pytest.raises(gr.Error, match="unknown direction"):
         edit("toy-words", 4, {"nobody": 1.0})
+    with pytest.raises(gr.Error, match="&#x27;nobody/"):  # a toast shows HTML
+        edit("nobody/nothing/at all", 4)
 
 
 def test_sliders_of_another_page_are_refused() -> None:
@@ -195,6 +197,7 @@ def test_building_the_app_loads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         "seed",
         "amounts",
         "truncation_psi",
+        "class_index",
     ]
 
 
