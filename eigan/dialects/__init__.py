@@ -5,7 +5,7 @@ from __future__ import annotations
 from eigan.dialects import (
     fastgan_projected,
     fastgan_terra,
-    pggan_fused,
+    pggan_genforce,
     pggan_netdissect,
     pggan_zoo,
     pretrained_biggan,
@@ -20,7 +20,7 @@ from eigan.readers.base import RawCheckpoint
 DIALECTS: dict[str, Dialect] = {
     "fastgan_projected": fastgan_projected.DIALECT,
     "fastgan_terra": fastgan_terra.DIALECT,
-    "pggan_fused": pggan_fused.DIALECT,
+    "pggan_genforce": pggan_genforce.DIALECT,
     "pggan_netdissect": pggan_netdissect.DIALECT,
     "pggan_zoo": pggan_zoo.DIALECT,
     "pretrained_biggan": pretrained_biggan.DIALECT,

@@ -188,6 +188,7 @@ class PGGAN(Generator):
         """
         self.refuse_truncation(truncation_psi, truncation_cutoff)
         z, labels = self.check_z(z), self.class_codes(c, len(z))
+        z = pixel_norm(z) if self.settings.norm_z_alone else z
         return pixel_norm(z if labels is None else torch.cat([z, labels], dim=1))[:, None]
 
     def style_weights(self, layers: LayerRange | None = None) -> Tensor:

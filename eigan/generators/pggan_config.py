@@ -34,7 +34,8 @@ class PGGANConfig(Config):
     """What the weights' shapes do not say twice. `channels[r]` is the width at r x r pixels, r = 4, 8, ..., resolution.
 
     all_outputs: every resolution keeps its toRGB layer, as in training; else only the last has one. bias_per_pixel: the
-    first layer has a bias for each of its 16 pixels (it was a matrix), not for each channel alone.
+    first layer has a bias for each of its 16 pixels (it was a matrix), not for each channel alone. norm_z_alone: z is
+    pixel-normalised before the class joins it, and once more with it (genforce); else only with it (pytorch_GAN_zoo).
 
     Raises:
         CheckpointError: a value no PGGAN has (checked before anything is allocated).
@@ -51,6 +52,7 @@ class PGGANConfig(Config):
     bias_per_pixel: bool = False
     final_tanh: bool = False
     lrelu_slope: Annotated[float, Field(ge=0, le=1)] = 0.2
+    norm_z_alone: bool = False
 
     def check(self) -> None:
         check_resolution(self.resolution)
@@ -76,7 +78,7 @@ class PGGANConfig(Config):
 def infer_config(weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
     """`PGGAN.config()` of genforce-named weights, None when they are no PGGAN's.
 
-    Shapes decide sizes. hints: "final_tanh" and "lrelu_slope", which leave no trace in the weights.
+    Shapes decide sizes. hints: "final_tanh", "lrelu_slope" and "norm_z_alone", which leave no trace in the weights.
 
     Raises:
         CheckpointError: a PGGAN that is incomplete or absurd.
@@ -95,6 +97,7 @@ def infer_config(weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dic
         bias_per_pixel="layer0.bias" in weights and weights["layer0.bias"].ndim == 3,
         final_tanh=hints.get("final_tanh", False),
         lrelu_slope=hints.get("lrelu_slope", 0.2),
+        norm_z_alone=hints.get("norm_z_alone", False),
     )
     settings.check_lod(weights.get("lod"))
     return settings.to_json()

@@ -25,6 +25,7 @@ AROUND = ("models",)  # entries that may hold one of ENTRIES
 BESIDE = ("latent_avg",)  # tensors that belong to the generator and lie beside it
 BUFFERS = ("weight_u", "weight_v", "running_mean", "running_var", "num_batches_tracked")
 NAME = re.compile(r"[A-Za-z0-9_:-]+(\.[A-Za-z0-9_:-]+)*")
+LAYER = re.compile(r"layer(\d{1,3})\.weight")
 MAX_NAME = 200
 MAX_TENSORS = 16384
 MAX_ENTRIES = 200_000
@@ -58,7 +59,19 @@ def find_generator(tree: object) -> Found:
             stored.setdefault(name, beside[name])
     notes = Notes()
     notes.visit({key: value for key, value in tree.items() if value is not state}, "", 0)
-    return Found(stored, {**notes.hints, "entry": entry})
+    outputs = discriminator_outputs(beside.get("discriminator")) if entry else None
+    judged = {} if outputs is None else {"discriminator.num_outputs": outputs}
+    return Found(stored, {**notes.hints, **judged, "entry": entry})
+
+
+def discriminator_outputs(state: object) -> int | None:
+    """How many numbers genforce's PGGAN discriminator ends in: 1, and 1 more for each class, which the generator beside
+    it does not tell from its latents. None when there is no such discriminator.
+    """
+    named = {str(name).removeprefix("module."): tensor for name, tensor in state.items()} if type(state) is dict else {}
+    layers = {int(match[1]): tensor for name, tensor in named.items() if (match := LAYER.fullmatch(name))}
+    last = layers.get(max(layers, default=0))
+    return last.size[0] if type(last) is StoredTensor and len(last.size) == 2 else None
 
 
 def refuse_directions(tree: Mapping[str | int, Any]) -> None:
