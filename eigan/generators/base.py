@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,8 +19,12 @@ from torch import Tensor, nn
 
 from eigan.classes import NUM_IMAGENET, find_class
 from eigan.errors import CheckpointError, InvalidCodes, UnknownName, list_names
+from eigan.generators.config import Config
 from eigan.layers import LayerRange
 from eigan.pose import STILL, Pose
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Codes = Tensor  # (N, L, D): one row of D numbers for each of the L layers
 NoiseMode = Literal["const", "none"]
@@ -57,11 +61,13 @@ class Generator(nn.Module, ABC):
     """A pretrained generator: `mapping` makes codes, `synthesis` folds the stages over them."""
 
     architecture: ClassVar[str]
+    config_class: ClassVar[type[Config]]
     published_prefixes: ClassVar[Mapping[str, str]] = {}  # our module prefixes -> the field's names, in files
     truncation: ClassVar[Truncation] = "mean"  # what truncation_psi does: move to w_avg; threshold of z; nothing
     default_psi: ClassVar[float] = 0.7  # what a person would start with
     has_pose: ClassVar[bool] = False  # whether a Pose moves the picture
 
+    settings: Config
     z_dim: int
     c_dim: int
     num_layers: int
@@ -99,14 +105,14 @@ class Generator(nn.Module, ABC):
     def style_weights(self, layers: LayerRange | None = None) -> Tensor:
         """(D, M): what SeFa factorises, the affine weights of `layers` side by side."""
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
         """JSON-ready description from which, with the weights, the same generator is built again."""
+        return self.settings.to_json()
 
     @classmethod
-    @abstractmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Generator:
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
         """An uninitialised generator from `config()`'s JSON. Raises CheckpointError on anything malformed."""
+        return cls(cls.config_class.from_json(config))  # type: ignore[call-arg]  # every family takes its settings
 
     @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from eigan.generators.biggan_layers import (
     PlainLinear,
     StatisticsRow,
 )
+from eigan.generators.config import Config
 from eigan.generators.doubling import double
 from eigan.generators.truncnorm import redraw_tails
 from eigan.layers import LayerRange
@@ -155,6 +156,8 @@ class BigGAN(Generator):
     """
 
     architecture: ClassVar[str] = "biggan"
+    config_class: ClassVar[type[Config]] = BigGANConfig
+    settings: BigGANConfig
     published_prefixes: ClassVar[Mapping[str, str]] = {
         "gen_z.": "generator.gen_z.",
         "blocks.": "generator.layers.",
@@ -180,17 +183,9 @@ class BigGAN(Generator):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> BigGAN:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(BigGANConfig.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of folded official weights, None when they are another family's: `biggan_config.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

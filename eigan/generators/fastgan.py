@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from eigan.errors import InvalidCodes
 from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State
 from eigan.generators.batch_norm import AffineBatchNorm, ClassBatchNorm
+from eigan.generators.config import Config
 from eigan.generators.doubling import DoublingConvolution
 from eigan.generators.fastgan_config import GATED_BY, SIDE_RESOLUTION, FastGANConfig, infer_config
 from eigan.generators.layers import normalize_second_moment
@@ -196,6 +197,8 @@ class FastGAN(Generator):
     """
 
     architecture: ClassVar[str] = "fastgan"
+    config_class: ClassVar[type[Config]] = FastGANConfig
+    settings: FastGANConfig
     truncation = "none"
     default_psi = 1.0
     code_space = "z"
@@ -224,17 +227,9 @@ class FastGAN(Generator):
         self._stages = (self._first, *blocks, PictureStage(self.to_big, has_tanh=config.has_tanh))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> FastGAN:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(FastGANConfig.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of officially named weights without spectral norm: `fastgan_config.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.base import Codes, Generator, NoiseMode, Stage, State, Truncation
+from eigan.generators.config import Config
 from eigan.generators.doubling import DoublingConvolution, double
 from eigan.generators.layers import EPSILON, LRELU_GAIN
 from eigan.generators.pggan_config import PGGANConfig, infer_config
@@ -118,6 +119,8 @@ class PGGAN(Generator):
     """PGGAN generator. Codes are one row [z, class], pixel-normalised; the first layer alone reads it."""
 
     architecture: ClassVar[str] = "pggan"
+    config_class: ClassVar[type[Config]] = PGGANConfig
+    settings: PGGANConfig
     published_prefixes: ClassVar[Mapping[str, str]] = {"convolutions.": "", "outputs.": ""}
     truncation: ClassVar[Truncation] = "none"
     default_psi: ClassVar[float] = 1.0
@@ -143,17 +146,9 @@ class PGGAN(Generator):
         self.register_buffer("lod", torch.zeros(()))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PGGAN:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(PGGANConfig.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of genforce-named weights, None when they are another family's: `pggan_config.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

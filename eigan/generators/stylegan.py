@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.base import Codes, NoiseMode, Stage, State
+from eigan.generators.config import Config
 from eigan.generators.doubling import DoublingConvolution, double, sum_shifts
 from eigan.generators.layers import (
     EPSILON,
@@ -269,6 +270,8 @@ class StyleGAN(StyleBasedGenerator):
     """StyleGAN generator; codes are w, one row for each of the 2 log2(r) - 2 layers (toRGB has no style)."""
 
     architecture: ClassVar[str] = "stylegan"
+    config_class: ClassVar[type[Config]] = StyleGANConfig
+    settings: StyleGANConfig
     published_prefixes: ClassVar[Mapping[str, str]] = {
         "mapper.": "mapping.",
         "blocks.": "synthesis.",
@@ -287,17 +290,9 @@ class StyleGAN(StyleBasedGenerator):
         self._stages = tuple(SynthesisBlock(self.blocks, i, config) for i in range(len(config.resolutions)))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> StyleGAN:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(StyleGANConfig.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of genforce-named weights, None when they are another family's: `stylegan_config.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eigan.generators.base import Codes, NoiseMode, Stage, State
+from eigan.generators.config import Config
 from eigan.generators.layers import (
     EPSILON,
     LRELU_GAIN,
@@ -203,6 +204,8 @@ class StyleGAN2(StyleBasedGenerator):
     """
 
     architecture: ClassVar[str] = "stylegan2"
+    config_class: ClassVar[type[Config]] = StyleGAN2Config
+    settings: StyleGAN2Config
     published_prefixes: ClassVar[Mapping[str, str]] = {"mapper.": "mapping.", "blocks.": "synthesis."}
 
     def __init__(self, config: StyleGAN2Config):
@@ -224,17 +227,9 @@ class StyleGAN2(StyleBasedGenerator):
         self.blocks = nn.ModuleDict({f"b{r}": SynthesisBlock(r, config) for r in config.resolutions})
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> StyleGAN2:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(StyleGAN2Config.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of NVIDIA-named weights, None when they are another family's: `stylegan2_config.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from eigan.errors import CheckpointError
 from eigan.generators.base import Codes, NoiseMode, Stage, State
+from eigan.generators.config import Config
 from eigan.generators.layers import EPSILON, LRELU_GAIN, EqualizedLinear, MappingNetwork
 from eigan.generators.style_based import StyleBasedGenerator
 from eigan.generators.stylegan3_config import LayerPlan, StyleGAN3Config
@@ -173,6 +174,8 @@ class StyleGAN3(StyleBasedGenerator):
     """
 
     architecture: ClassVar[str] = "stylegan3"
+    config_class: ClassVar[type[Config]] = StyleGAN3Config
+    settings: StyleGAN3Config
     published_prefixes: ClassVar[Mapping[str, str]] = {"mapper.": "mapping.", "blocks.": "synthesis."}
     has_pose: ClassVar[bool] = True
 
@@ -194,17 +197,9 @@ class StyleGAN3(StyleBasedGenerator):
         self.blocks = nn.ModuleDict(blocks | {plan.name: SynthesisLayer(plan, config) for plan in config.layers})
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> StyleGAN3:
-        """An uninitialised network from `config()`'s JSON. Raises CheckpointError on anything malformed."""
-        return cls(StyleGAN3Config.from_json(config))
-
-    @classmethod
     def infer_config(cls, weights: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any] | None:
         """`config()` of NVIDIA-named weights, None when they are another family's: `stylegan3_infer.infer_config`."""
         return infer_config(weights, hints)
-
-    def config(self) -> dict[str, Any]:
-        return self.settings.to_json()
 
     def load_weights(self, weights: Mapping[str, Tensor], *, assign: bool = False) -> None:
         """As every generator's; magnitudes that are not positive, of which pictures would be NaN, are refused too."""

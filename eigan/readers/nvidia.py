@@ -7,21 +7,20 @@ dict, of modules that are named by their class.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 from torch import Tensor
 
 from eigan.errors import CheckpointError, list_names
 from eigan.readers.allowed_modules import SNAPSHOT
-from eigan.readers.base import Hint, RawCheckpoint
+from eigan.readers.base import Hint, RawCheckpoint, note_hint
 from eigan.readers.source import DAMAGED, Source
 from eigan.readers.stored import Record, StoredTensor
-from eigan.readers.unpickler import Machine, kind_of, printable
+from eigan.readers.unpickler import Allowed, Machine, kind_of, printable
 
 CONTAINER = "nvidia"
 GENERATOR = "G_ema"
@@ -31,9 +30,6 @@ MAX_DEPTH = 16
 MAX_MODULES = 4096
 MAX_TENSORS = 16384
 MAX_ENTRIES = 200_000
-MAX_HINT_NAME = 200
-MAX_HINT_TEXT = 200
-MAX_HINT_LENGTH = 16
 MODULE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}|[0-9]{1,4}")
 
 
@@ -56,19 +52,25 @@ def read(path: Path) -> RawCheckpoint:
         CheckpointError: truncated, malformed, a bomb, or without a generator.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        source = Source(file, 0, size)
-        root = Machine(source, SNAPSHOT).load()
-        if source.remaining:
-            raise CheckpointError(
-                f"{source.remaining:,} bytes follow the end of the pickle; a snapshot has none. "
-                "Download it again from the generator's authors."
-            )
+        root, size = load_whole(file, SNAPSHOT)
         walk = Walk(size)
         walk.visit(find_generator(root), "", 0)
         if "b4.out.weight" in walk.stored or walk.hints.get("class_name") == "Discriminator":
             raise CheckpointError(f"{GENERATOR} holds a discriminator; there is no generator to load")
         return RawCheckpoint(walk.weights(), walk.hints, CONTAINER, source={"file": path.name})
+
+
+def load_whole(file: BinaryIO, allowed: Allowed) -> tuple[Any, int]:
+    """The one pickle that `file` is, and the file's size in bytes. Raises CheckpointError when anything follows it."""
+    size = os.fstat(file.fileno()).st_size
+    source = Source(file, 0, size)
+    root = Machine(source, allowed).load()
+    if source.remaining:
+        raise CheckpointError(
+            f"{source.remaining:,} bytes follow the end of the pickle; a snapshot has none. "
+            "Download it again from the generator's authors."
+        )
+    return root, size
 
 
 def find_generator(root: object) -> Record:
@@ -151,19 +153,7 @@ class Walk:
 
     def note(self, name: str, value: object) -> None:
         self.count(1)
-        if len(name) > MAX_HINT_NAME:
-            return
-        if isinstance(value, str):
-            self.hints[name] = value[:MAX_HINT_TEXT]
-        elif value is None or is_number(value):
-            self.hints[name] = cast(Hint, value)
-        elif isinstance(value, (list, tuple)) and len(value) <= MAX_HINT_LENGTH and all(map(is_number, value)):
-            self.hints[name] = tuple(value)
+        note_hint(self.hints, name, value)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: tensor.read() for name, tensor in self.stored.items()}
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` is a bool, an int or a finite float."""
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

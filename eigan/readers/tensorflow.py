@@ -8,7 +8,6 @@ stylegan2-ada (`dnnlib/tflib/network.py`).
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,10 @@ from torch import Tensor
 from eigan.errors import CheckpointError
 from eigan.readers import nvidia
 from eigan.readers.allowed_tensorflow import MODULE, TENSORFLOW
-from eigan.readers.base import Hint, RawCheckpoint
-from eigan.readers.source import DAMAGED, Source
+from eigan.readers.base import Hint, RawCheckpoint, note_hint
+from eigan.readers.source import DAMAGED
 from eigan.readers.stored import NumpyArray, Record
-from eigan.readers.unpickler import Machine, kind_of, printable
+from eigan.readers.unpickler import kind_of, printable
 
 CONTAINER = "tensorflow"
 OLDEST_VERSION = 3  # of Network's state: before it (ProGAN) networks had no components
@@ -31,9 +30,6 @@ MAX_DEPTH = 4
 MAX_NETWORKS = 64
 MAX_VARIABLES = 16384
 MAX_ENTRIES = 200_000
-MAX_HINT_NAME = 200
-MAX_HINT_TEXT = 200
-MAX_HINT_LENGTH = 64
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}(?:/[A-Za-z0-9_.\-]{1,100}){0,7}")
 NOTED = ("version", "name", "build_func_name")
 
@@ -51,14 +47,7 @@ def read(path: Path) -> RawCheckpoint:
         CheckpointError: truncated, malformed, a bomb, or without a generator.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        source = Source(file, 0, size)
-        root = Machine(source, TENSORFLOW).load()
-        if source.remaining:
-            raise CheckpointError(
-                f"{source.remaining:,} bytes follow the end of the pickle; a snapshot has none. "
-                "Download it again from the generator's authors."
-            )
+        root, size = nvidia.load_whole(file, TENSORFLOW)
         walk = Walk(size)
         walk.visit(find_generator(root), "", 0)
         if any("FromRGB" in name for name in walk.found):
@@ -153,16 +142,8 @@ class Walk:
 
     def note(self, name: str, value: object) -> None:
         """A hint; of what cannot be one, its type ("<dict>"), so that nobody takes it for absent."""
-        if len(name) > MAX_HINT_NAME:
-            return
-        if isinstance(value, str):
-            self.hints[name] = value[:MAX_HINT_TEXT]
-        elif value is None or nvidia.is_number(value):
-            self.hints[name] = cast(Hint, value)
-        elif isinstance(value, (list, tuple)) and len(value) <= MAX_HINT_LENGTH and all(map(nvidia.is_number, value)):
-            self.hints[name] = tuple(value)
-        else:
-            self.hints[name] = f"<{kind_of(value)}>"
+        if not note_hint(self.hints, name, value):
+            note_hint(self.hints, name, f"<{kind_of(value)}>")
 
     def weights(self) -> dict[str, Tensor]:
         return {name: as_tensor(value) for name, value in self.found.items()}

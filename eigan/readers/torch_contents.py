@@ -6,16 +6,15 @@ Known: rosinality (`g_ema`), genforce (`generator_smooth`, training runs keep it
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
 from eigan.errors import CheckpointError, list_names
-from eigan.readers.base import Hint
+from eigan.readers.base import Hint, note_hint
 from eigan.readers.source import DAMAGED
 from eigan.readers.stored import Record, StoredTensor
 from eigan.readers.unpickler import kind_of, printable
@@ -31,8 +30,6 @@ MAX_TENSORS = 16384
 MAX_ENTRIES = 200_000
 SHARING = 2  # times the file's size that weights may take: some files keep tied weights once
 MAX_DEPTH = 3
-MAX_HINT_TEXT = 200
-MAX_HINT_LENGTH = 16
 IMPORT = "`hub-export import` takes it"
 
 
@@ -167,17 +164,4 @@ class Notes:
             if type(inner) is dict and depth < MAX_DEPTH:
                 self.visit(inner, f"{path}.", depth + 1)
             else:
-                self.note(path, value)
-
-    def note(self, path: str, value: object) -> None:
-        if isinstance(value, str):
-            self.hints[path] = value[:MAX_HINT_TEXT]
-        elif value is None or is_number(value):
-            self.hints[path] = cast(Hint, value)
-        elif isinstance(value, (list, tuple)) and len(value) <= MAX_HINT_LENGTH and all(map(is_number, value)):
-            self.hints[path] = tuple(value)
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` is a bool, an int or a finite float."""
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+                note_hint(self.hints, path, value)
