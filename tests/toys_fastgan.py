@@ -36,7 +36,7 @@ def _made(seed: int, resolution: int, **settings: Any) -> FastGAN:
             parameter.fill_(0.1)
         elif name.endswith(("gain.weight", "to_big.weight")):
             parameter.mul_(0.25)
-    recalibrate_batch_norm(generator, num_samples=2)
+    recalibrate_batch_norm(generator, num_samples=8)
     return generator
 
 

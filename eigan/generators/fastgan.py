@@ -290,6 +290,8 @@ class FastGAN(Generator):
                 if parameter.ndim > 1:
                     fan_in = parameter.shape[0] if name == "init.init.0.weight" else parameter[0].numel()
                     parameter.normal_(generator=generator).mul_(1 if name == "embed.weight" else fan_in**-0.5)
+                elif name.endswith(".bias"):
+                    parameter.zero_()  # linear layers come with random ones
 
 
 def make_block(resolution: int, config: FastGANConfig) -> UpBlock | ClassUpBlock:

@@ -148,3 +148,16 @@ def test_random_weights_depend_on_the_seed_alone() -> None:
     for generator, seed in ((first, 1), (second, 1), (other, 2)):
         generator.initialize(torch.Generator().manual_seed(seed))
     assert first.fingerprint == second.fingerprint != other.fingerprint
+
+
+def test_random_weights_come_from_the_seed_alone() -> None:
+    """Also those of linear layers, which torch fills from its global stream."""
+    for make in (toy_fastgan, toy_projected):
+        settings = make().settings
+        weights = []
+        for seed in (1, 2):  # of the global stream
+            torch.manual_seed(seed)
+            generator = FastGAN(settings)
+            generator.initialize(torch.Generator().manual_seed(0))
+            weights.append(generator.weights())
+        assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
