@@ -97,11 +97,11 @@ def test_the_origin_names_the_repository_or_the_address(official: Path) -> None:
 def test_batch_norm_is_recalibrated_on_demand_and_recorded(tmp_path: Path) -> None:
     save_generator(toy_fastgan(), tmp_path / "fast", dtype="fp32")
     said = run(
-        tmp_path / "fast", "--out", tmp_path / "new", "--license", "mit", "--dtype", "fp32", "--recalibrate-bn", 8
+        tmp_path / "fast", "--out", tmp_path / "new", "--license", "mit", "--dtype", "fp32", "--recalibrate-bn", 5
     )
     assert "the same pixels" in said and "before recalibration" in said
     config = json.loads((tmp_path / "new/config.json").read_text())
-    assert config["source"]["bn_recalibration"] == {"num_samples": 8, "seed": 0}
+    assert config["source"]["bn_recalibration"] == {"num_samples": 5, "seed": 0}
     assert load_generator(tmp_path / "new").fingerprint != load_generator(tmp_path / "fast").fingerprint
     with pytest.raises(InvalidCodes, match="no batch norm"):
         run(next(OFFICIAL.glob("sg2ada*/*.pkl")), "--out", tmp_path / "x", "--license", "mit", "--recalibrate-bn", 8)
