@@ -8,6 +8,7 @@ instance normalisation takes it out, so noise, bias and epsilon are divided by i
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -71,7 +72,7 @@ class Blur(nn.Module):
         self.register_buffer("kernel", torch.zeros(channels, 1, 3, 3))
 
 
-class StyledLayer(nn.Module):
+class StyledLayer(nn.Module, ABC):
     """What ends every layer: noise, bias, leaky ReLU, instance normalisation, style. The first starts from a constant.
 
     scale: what `features` left out of its result; noise, bias and epsilon are taken by the same measure.
@@ -92,9 +93,9 @@ class StyledLayer(nn.Module):
         y = F.leaky_relu(y, LRELU_SLOPE)
         return normalize_and_style(y, self.style(w), EPSILON / self.scale**2)
 
+    @abstractmethod
     def features(self, x: Tensor, bias: Tensor) -> Tensor:
         """The layer's linear part, divided by `scale`, plus `bias` (C,)."""
-        raise NotImplementedError
 
     def initialize(self, generator: torch.Generator) -> None:
         self.style.initialize(generator)
