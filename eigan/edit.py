@@ -17,8 +17,10 @@ from eigan.layers import LayerRange
 from eigan.pack import MAX_AMOUNT, Direction, check_number
 
 
-def move(codes: Codes, direction: Direction, amount: float) -> Codes:
+def move(codes: Codes, direction: Direction, amount: float, *, at: Codes | None = None) -> Codes:
     """Codes (N, L, D) moved `amount` sigmas along `direction`, on its layers only; `codes` is left alone.
+
+    at: the codes that a direction with a model is asked about; None for `codes` themselves.
 
     Raises:
         InvalidCodes: the direction does not fit the codes.
@@ -29,8 +31,19 @@ def move(codes: Codes, direction: Direction, amount: float) -> Codes:
             f"codes have shape {tuple(codes.shape)}"
         )
     moved = codes.clone()
-    moved[:, direction.layers.slice] += amount * direction.sigma * direction.vector.to(codes)
+    moved[:, direction.layers.slice] += amount * direction.sigma * unit_move(codes if at is None else at, direction)
     return moved
+
+
+def unit_move(codes: Codes, direction: Direction) -> Tensor:
+    """The unit vectors that `direction` moves codes (N, L, D) along: (D,), (layers, D) or, made by its model from each
+    row that it moves, (N, layers, D).
+    """
+    if direction.model is None:
+        return direction.vector.to(codes)
+    rows = codes[:, direction.layers.slice]
+    found: Tensor = direction.model.directions(rows.flatten(0, 1))[0].view_as(rows)
+    return found
 
 
 def coordinate(codes: Codes, direction: Direction) -> Tensor:
@@ -65,11 +78,15 @@ class Edit:
         object.__setattr__(self, "sliders", tuple(Slider(d, a) for d, a in totals.values()))
 
     def apply(self, codes: Codes) -> Codes:
-        """Codes (N, L, D) after all moves; `codes` is left alone."""
+        """Codes (N, L, D) after all moves; `codes` is left alone.
+
+        Directions that depend on the code are those of `codes` as given, so that the order of moves does not matter.
+        """
+        moved = codes
         for slider in self.sliders:
             if slider.amount:
-                codes = move(codes, slider.direction, slider.amount)
-        return codes
+                moved = move(moved, slider.direction, slider.amount, at=codes)
+        return moved
 
     @property
     def layers(self) -> LayerRange | None:

@@ -18,6 +18,7 @@ from eigan.errors import PackFormatError, PackMismatch, UnknownName, list_names
 from eigan.layers import LayerRange
 
 if TYPE_CHECKING:
+    from eigan.direction_model import DirectionModel
     from eigan.edit import Edit
     from eigan.generators.base import Generator
 
@@ -61,6 +62,8 @@ class Direction:
     amount_range: the sigmas in which the edit was found to hold; a slider's ends.
     poles: what the ends look like ("closed", "open"); empty strings when unnamed.
     metrics: what was measured, by name (explained_variance_ratio, ...).
+    model: where the direction depends on the code: a model of one direction over D numbers. `vector` (D,) is then its
+    mean over codes, for tables and comparisons; `eigan.edit` moves along the model.
 
     Raises:
         PackFormatError: a vector that is not finite, not unit, not of that shape; a bad name, range or sigma.
@@ -74,6 +77,7 @@ class Direction:
     poles: tuple[str, str] = ("", "")
     description: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    model: DirectionModel | None = None
 
     def __post_init__(self) -> None:
         check_text(self.name, "direction name", MAX_NAME)
@@ -97,6 +101,11 @@ class Direction:
         norms = self.vector.float().norm(dim=-1)
         if bool(((norms - 1).abs() > UNIT_TOLERANCE).any()):
             raise PackFormatError(f"vector of {self.name!r} has norm {norms.max():.4g}; wanted 1")
+        if self.model is not None and (len(shape) != 1 or (self.model.count, self.model.size) != (1, shape[0])):
+            raise PackFormatError(
+                f"the model of {self.name!r} gives {self.model.count} directions of {self.model.size} numbers; "
+                f"wanted 1 of {shape[-1]}, and one vector for all layers"
+            )
         object.__setattr__(self, "vector", self.vector.detach().float().cpu().contiguous())
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -21,11 +22,12 @@ from eigan.pack import MAX_NAME, DirectionPack, check_text
 from eigan.sources import load_generator
 from hub_export.card import render_card
 from hub_export.changelog import UNRELEASED, write_sections
-from hub_export.fit import Progress as Report
 from hub_export.fit import fit as fit_directions
+from hub_export.fit import shelf_path
 from hub_export.methods import METHODS
+from hub_export.methods.base import Progress as Report
 from hub_export.previews import render_previews
-from hub_export.recipe import NORMALIZATIONS, Recipe
+from hub_export.recipe import PRECISIONS, Recipe
 from hub_export.staging import CHANGELOG, README
 
 SHOWN = 10  # directions in the table printed at the end
@@ -41,11 +43,15 @@ def fit(
     num_samples: Annotated[int | None, typer.Option(help="Codes drawn. Default: 1,000,000; sefa 20,000.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the codes drawn.")] = 0,
     layers: Annotated[str, typer.Option(help="Layers the directions move: all, 8 or 8-11 (both included).")] = "all",
-    normalize: Annotated[str | None, typer.Option(help=f"sefa only: {' or '.join(NORMALIZATIONS)}.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="NAME=VALUE, one of the method's own (-o normalize=none)."),
+    ] = None,
     class_index: Annotated[int | None, typer.Option("--class", help="Draw codes of this class. Default: all.")] = None,
     batch_size: Annotated[
         int, typer.Option(help="Samples between two updates of the bar; the result is the same.")
     ] = 0,
+    precision: Annotated[str, typer.Option(help=f"Of the generator's passes: {' or '.join(PRECISIONS)}.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit of --out stopped.")] = False,
     no_previews: Annotated[bool, typer.Option("--no-previews", help="Leave the pictures out.")] = False,
@@ -58,10 +64,16 @@ def fit(
     Ctrl-C at any time keeps the samples drawn so far; --resume goes on from there.
     """
     recipe = Recipe(
-        method, num_directions, num_samples, seed, layers, normalize or "column", class_index, batch_size=batch_size
+        method,
+        num_directions,
+        num_samples,
+        seed,
+        layers,
+        class_index,
+        precision,
+        parse_options(option or ()),
+        batch_size=batch_size,
     )
-    if normalize is not None and "normalize" not in METHODS[method].options:
-        raise FitError(f"--normalize means nothing to {method}; leave it out")
     check_text(name or out.absolute().name, "pack name", MAX_NAME)
     check_output_folder(out)
     check_replaceable(out)
@@ -90,8 +102,24 @@ def fit(
         raise FitInterrupted(
             f"stopped before {out} was written; all samples are kept in {state}.\nGo on with: {resume_command(context)}"
         ) from None
-    state.unlink(missing_ok=True)
+    for kept in (state, shelf_path(state)):
+        if kept is not None:
+            kept.unlink(missing_ok=True)
     show(Console(), pack, out)
+
+
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value that is JSON (3, true, [1, 2]) is read as such, any other is text."""
+    options: dict[str, Any] = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not equals or name in options:
+            raise FitError(f"--option {pair!r} cannot be read; write NAME=VALUE, each name once")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    return options
 
 
 def check_device(name: str) -> torch.device:
@@ -170,7 +198,8 @@ def resume_command(context: typer.Context) -> str:
         value = context.params.get(option.name or "")
         if option.name in (*SECRET, "resume") or value is None or value == option.default:
             continue
-        words += [option.opts[0]] if value is True else [option.opts[0], str(value)]
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            words += [option.opts[0]] if each is True else [option.opts[0], str(each)]
     return shlex.join([*words, "--resume"])
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from eigan.direction_model import DirectionModel
 from eigan.errors import FitError, FitInterrupted
 from eigan.generators.base import Generator
 from eigan.latents import BLOCK_ROWS
-from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, MadeFor, reach_for
 from hub_export.methods import METHODS, Basis, Problem
+from hub_export.methods.base import Progress, silent
 from hub_export.moments import Moments
 from hub_export.recipe import Recipe
 from hub_export.sampling import SAMPLER, over_w, stream_w
+from hub_export.shelf import Shelf, uninterrupted
 from hub_export.workers import on_one_thread
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what is being done). May raise KeyboardInterrupt to stop the fit."""
+from hub_export.world import ALONE, World
 
 REPORT_ROWS = 8 * BLOCK_ROWS  # between two progress reports, when the recipe leaves it open
 MIN_VARIANCE = 1e-8  # of the total; below it a variance is rounding
@@ -37,40 +37,50 @@ def fit(
     progress: Progress | None = None,
     state_path: Path | None = None,
     resume: bool = False,
+    world: World = ALONE,
 ) -> DirectionPack:
     """Directions of `generator` fitted by `recipe`. The same recipe gives the same bytes, on any number of threads.
 
-    Work is done on the generator's device. With a state_path, moments of the codes drawn so far are kept there when the
-    fit is interrupted, and when drawing is done; resume=True goes on from them, to the same bytes as an uninterrupted
-    fit. The caller removes the file when it has what it wanted.
+    Work is done on the generator's device, shared between the processes of `world`. With a state_path, moments of the
+    codes drawn so far are kept there when the fit is interrupted, and when drawing is done; what the method itself has
+    reached is kept beside it (`shelf_path`). resume=True goes on from them, to the same bytes as an uninterrupted fit.
+    The caller removes the files when it has what it wanted.
 
     Raises:
         FitError: a recipe that does not fit the generator, or a state that was gathered for another one.
+        NotConverged: an iterative method ran out of iterations.
         FitInterrupted: Ctrl-C; the message says how far it got and where that is kept.
     """
     recipe = recipe.resolve(generator)
     layers = recipe.layer_range(generator)
+    shelf = Shelf(shelf_path(state_path), solve_notes(generator, recipe), world.is_first)
     moments = Moments(generator.code_dim)
     if resume:
         moments = load_state(state_path, generator, recipe)
+        shelf.take()  # refuses what another recipe left, before any work
+    elif shelf.path is not None:
+        shelf.path.unlink(missing_ok=True)
+    report = progress or silent
     try:
-        gather(moments, generator, recipe, progress)
-        if state_path is not None:
+        gather(moments, generator, recipe, report, world)
+        if state_path is not None and world.is_first:
             with contextlib.suppress(OSError):  # a convenience for what follows; the fit itself needs no file
                 moments.save(state_path, state_notes(generator, recipe))
-        basis = METHODS[recipe.method].solve(Problem(generator, recipe, layers, moments))
+        basis = METHODS[recipe.method].solve(Problem(generator, recipe, layers, moments, world, shelf, report))
     except KeyboardInterrupt:
-        raise _interrupted(moments, generator, recipe, state_path) from None
+        raise _interrupted(moments, generator, recipe, state_path if world.is_first else None) from None
     return DirectionPack(
         name=name or f"{generator.architecture}-{generator.resolution}-{recipe.method}",
         made_for=MadeFor.describe(generator),
-        directions=_directions(basis, moments.covariance, recipe.method, layers, generator.num_layers),
-        method=recipe.describe(),
+        directions=_directions(basis, generator, recipe, moments.covariance),
+        method={**recipe.describe(), **basis.notes},
         license=license,
     )
 
 
-def gather(moments: Moments, generator: Generator, recipe: Recipe, progress: Progress | None = None) -> None:
+def gather(
+    moments: Moments, generator: Generator, recipe: Recipe, progress: Progress = silent, world: World = ALONE
+) -> None:
     """Take the codes that `recipe` (resolved) draws into `moments`, from the row it has reached on."""
     total = recipe.num_samples or 0
     step = recipe.batch_size or REPORT_ROWS
@@ -79,9 +89,19 @@ def gather(moments: Moments, generator: Generator, recipe: Recipe, progress: Pro
         moments.start_at(next(stream_w(generator, recipe, stop=min(total, BLOCK_ROWS))))
     for sums in over_w(generator, recipe, moments.sum, start=moments.count):
         moments.add(sums)
-        if progress is not None and (moments.count - reported >= step or moments.count == total):
+        if moments.count - reported >= step or moments.count == total:
             reported = moments.count
             progress(moments.count, total, "sampling")
+
+
+def shelf_path(state_path: Path | None) -> Path | None:
+    """Where the method keeps what it has reached: beside the moments."""
+    return None if state_path is None else state_path.with_suffix(f".method{state_path.suffix}")
+
+
+def solve_notes(generator: Generator, recipe: Recipe) -> dict[str, str]:
+    """What a method's state depends on: the generator and the whole recipe."""
+    return {"generator": generator.fingerprint, "recipe": json.dumps(recipe.describe(), sort_keys=True)}
 
 
 def state_notes(generator: Generator, recipe: Recipe) -> dict[str, str]:
@@ -91,6 +111,7 @@ def state_notes(generator: Generator, recipe: Recipe) -> dict[str, str]:
         "sampler": SAMPLER,
         "seed": str(recipe.seed),
         "class": str(recipe.class_index),
+        "precision": recipe.precision,
     }
 
 
@@ -113,12 +134,16 @@ def load_state(path: Path | None, generator: Generator, recipe: Recipe) -> Momen
     return moments
 
 
-def _directions(
-    basis: Basis, covariance: Tensor, method: str, layers: LayerRange, num_layers: int
-) -> tuple[Direction, ...]:
-    """Named directions. sigma² = vᵀ C v: the variance of the codes along v, measured alike for every method."""
-    vectors = basis.vectors.double()  # (K, D)
-    variances = on_one_thread(lambda: (vectors @ covariance * vectors).sum(dim=1))  # (K,)
+def _directions(basis: Basis, generator: Generator, recipe: Recipe, covariance: Tensor) -> tuple[Direction, ...]:
+    """Named directions. sigma² = vᵀ C v: the variance of the codes along v, measured alike for every method.
+
+    A direction that depends on the code x is u(x), and its sigma² the mean of u(x)ᵀ C u(x) over codes.
+    """
+    layers, vectors = recipe.layer_range(generator), basis.vectors.double()  # (K, D)
+    if basis.models:
+        variances = _mean_variances(basis.models, generator, recipe, covariance)
+    else:
+        variances = on_one_thread(lambda: (vectors @ covariance * vectors).sum(dim=1))  # (K,)
     total = float(covariance.trace())
     flat = int((variances <= MIN_VARIANCE * total).sum())
     if flat:
@@ -126,20 +151,35 @@ def _directions(
             f"codes do not vary along {flat} of {len(vectors)} directions; ask for num_directions={len(vectors) - flat}"
         )
     digits = max(2, len(str(len(vectors) - 1)))
+    reach = reach_for(layers, generator.num_layers)
     return tuple(
         Direction(
-            name=f"{method}-{i:0{digits}d}",
+            name=f"{recipe.method}-{i:0{digits}d}",
             vector=basis.vectors[i].clone(),
             sigma=float(variance.sqrt()),
             layers=layers,
-            amount_range=(-reach_for(layers, num_layers), reach_for(layers, num_layers)),
+            amount_range=(-reach, reach),
             metrics={
                 "explained_variance_ratio": float(variance) / total,
                 **{name: float(values[i]) for name, values in basis.metrics.items()},
             },
+            model=basis.models[i] if basis.models else None,
         )
         for i, variance in enumerate(variances)
     )
+
+
+@torch.no_grad()
+def _mean_variances(
+    models: Sequence[DirectionModel], generator: Generator, recipe: Recipe, covariance: Tensor
+) -> Tensor:
+    """Mean of u(x)ᵀ C u(x) over the recipe's first codes x, for each model's unit directions u: (K,), float64."""
+    rows = next(stream_w(generator, recipe, stop=min(recipe.num_samples or 0, BLOCK_ROWS))).cpu()
+    found = []
+    for model in models:
+        units = model.directions(rows)[0].double()  # (N, D)
+        found.append((units @ covariance * units).sum(dim=1).mean())
+    return torch.stack(found)
 
 
 def _interrupted(moments: Moments, generator: Generator, recipe: Recipe, path: Path | None) -> FitInterrupted:
@@ -148,21 +188,8 @@ def _interrupted(moments: Moments, generator: Generator, recipe: Recipe, path: P
     if path is None or not moments.count:
         return FitInterrupted(f"{reached}; nothing was kept")
     try:
-        with _uninterrupted():
+        with uninterrupted():
             moments.save(path, state_notes(generator, recipe))
     except OSError as error:
         return FitInterrupted(f"{reached}; they could not be kept in {path}: {error.strerror or error}")
     return FitInterrupted(f"{reached}; they are kept in {path}, and resuming goes on from there.")
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C is not heard within: the file is small, and half of it is worth nothing."""
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread alone
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

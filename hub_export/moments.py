@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from eigan.errors import FitError
 from hub_export.sampling import PIXEL_BATCH, uses_onednn
+from hub_export.shelf import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -124,26 +121,17 @@ class Moments:
         """Write the moments and `notes` to a safetensors file: complete, or not at all. Raises OSError."""
         sums = self._sums
         tensors = {"shift": sums.shift, "total": sums.total, "outer": sums.outer}
-        data = save(tensors, {**notes, "count": str(sums.count)})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        fresh = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_tensors(path, tensors, {**notes, "count": str(sums.count)})
 
     @classmethod
     def load(cls, path: Path) -> tuple[Moments, dict[str, str]]:
         """The moments and notes that `save` wrote. Raises FitError when the file is missing or damaged."""
+        tensors, notes = read_tensors(path)
         try:
-            with safe_open(path, framework="pt") as file:
-                notes = dict(file.metadata() or {})
-                tensors = {name: file.get_tensor(name) for name in ("shift", "total", "outer")}
-            return cls._checked(int(notes.pop("count")), tensors), notes
-        except (OSError, SafetensorError, KeyError, IndexError, ValueError) as error:
+            return cls._checked(
+                int(notes.pop("count")), {name: tensors[name] for name in ("shift", "total", "outer")}
+            ), notes
+        except (KeyError, IndexError, ValueError) as error:
             raise FitError(f"{path} holds no moments to resume from ({error}); fit again without resuming") from None
 
     @classmethod

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from eigan.errors import FitError, lookup
+from pydantic import ValidationError
+
+from eigan.errors import FitError, list_names, lookup
 from eigan.latents import MAX_SEED
 from eigan.layers import LayerRange
 
 if TYPE_CHECKING:
     from eigan.generators.base import Generator
+    from hub_export.methods.base import Method, Options
 
 NUM_DIRECTIONS = 80  # GANSpace's default; its named edits reach component 69
 MAX_SAMPLES = 10**9
 MAX_BATCH = 10**7
-NORMALIZATIONS = ("column", "none")
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,12 @@ class Recipe:
 
     method: a name in METHODS. num_directions: None for 80, or as many as codes have numbers. num_samples: codes drawn;
     None for the method's default. seed: of the codes' stream. layers: what the directions move, "all" or "8-11" (both
-    ends included). normalize: SeFa alone, "column" (its code) or "none" (its paper). class_index: the one class drawn;
-    None draws classes uniformly. batch_size: rows between two progress reports, 0 chooses; never changes the result.
+    ends included). class_index: the one class drawn; None draws classes uniformly. precision: of the generator's
+    passes, "fp32" or "bf16" (sums stay exact). options: the method's own hyper-parameters, by name; None for its
+    defaults. batch_size: rows between two progress reports, 0 chooses; never changes the result.
 
     Raises:
-        FitError: a value out of range. UnknownName: an unknown method.
+        FitError: a value out of range, or an option that the method does not have. UnknownName: an unknown method.
     """
 
     method: str
@@ -36,14 +42,15 @@ class Recipe:
     num_samples: int | None = None
     seed: int = 0
     layers: str = "all"
-    normalize: str = "column"
     class_index: int | None = None
+    precision: str = "fp32"
+    options: Options | Mapping[str, Any] | None = None
     batch_size: int = 0
 
     def __post_init__(self) -> None:
         from hub_export.methods import METHODS
 
-        lookup(METHODS, self.method, "method")
+        method = lookup(METHODS, self.method, "method")
         if self.num_directions is not None:
             _check_whole(self.num_directions, "num_directions", 1, 4096)
         if self.num_samples is not None:
@@ -52,8 +59,27 @@ class Recipe:
             _check_whole(self.class_index, "class_index", 0, 10**6)
         _check_whole(self.seed, "seed", 0, MAX_SEED)
         _check_whole(self.batch_size, "batch_size", 0, MAX_BATCH)
-        if self.normalize not in NORMALIZATIONS:
-            raise FitError(f"normalize is {self.normalize!r}; wanted one of {', '.join(NORMALIZATIONS)}")
+        if self.precision not in PRECISIONS:
+            raise FitError(f"precision is {self.precision!r}; wanted one of {', '.join(PRECISIONS)}")
+        object.__setattr__(self, "options", _checked_options(self.method, method, self.options))
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Recipe:
+        """A recipe from one flat table, as `describe` gives and recipe files hold: its fields and the method's options.
+
+        Raises:
+            FitError: no method, a name that is neither, or a value of the wrong kind.
+        """
+        values = dict(values)
+        if "name" in values and "method" not in values:
+            values["method"] = values.pop("name")
+        own = {field.name for field in fields(cls)} - {"options"}
+        if not isinstance(values.get("method"), str):
+            raise FitError("a recipe wants a method, such as method = 'pca'")
+        return cls(
+            **{name: value for name, value in values.items() if name in own},
+            options={name: value for name, value in values.items() if name not in own},
+        )
 
     def resolve(self, generator: Generator) -> Recipe:
         """This recipe with every default filled in for `generator`.
@@ -71,17 +97,18 @@ class Recipe:
                 f"{self.method} finds nothing in the {generator.code_space} of {generator.describe()}: codes spread "
                 f"alike along every direction there. Use another method."
             )
-        varying = dim if generator.code_space == "w" else min(dim, generator.z_dim)  # the rest of a z code is the class
-        num_directions = min(NUM_DIRECTIONS, varying) if self.num_directions is None else self.num_directions
-        if num_directions > dim:
-            raise FitError(f"{num_directions} directions asked for; codes of {generator.describe()} have {dim} numbers")
-        num_samples = method.num_samples if self.num_samples is None else self.num_samples
-        if num_samples <= num_directions:
-            raise FitError(f"{num_samples} samples cannot tell {num_directions} directions apart; raise num_samples")
+        self.layer_range(generator)
         if self.class_index is not None:
             generator.class_codes(self.class_index, 1)
-        self.layer_range(generator)
-        return replace(self, num_directions=num_directions, num_samples=num_samples)
+        recipe = self if method.resolve is None else method.resolve(self, generator)
+        varying = dim if generator.code_space == "w" else min(dim, generator.z_dim)  # the rest of a z code is the class
+        num_directions = min(NUM_DIRECTIONS, varying) if recipe.num_directions is None else recipe.num_directions
+        if num_directions > dim:
+            raise FitError(f"{num_directions} directions asked for; codes of {generator.describe()} have {dim} numbers")
+        num_samples = method.num_samples if recipe.num_samples is None else recipe.num_samples
+        if num_samples <= num_directions:
+            raise FitError(f"{num_samples} samples cannot tell {num_directions} directions apart; raise num_samples")
+        return replace(recipe, num_directions=num_directions, num_samples=num_samples)
 
     def layer_range(self, generator: Generator) -> LayerRange:
         """The layers of `generator` that the directions move. Raises PackFormatError when it has no such layers."""
@@ -89,10 +116,8 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """JSON-ready: the method's name and all that the result depends on. Batch size and device are not among it."""
-        from hub_export.methods import METHODS
         from hub_export.sampling import SAMPLER
 
-        own = {name: getattr(self, name) for name in METHODS[self.method].options}
         return {
             "name": self.method,
             "num_directions": self.num_directions,
@@ -101,8 +126,34 @@ class Recipe:
             "sampler": SAMPLER,
             "layers": self.layers,
             "class_index": self.class_index,
-            **own,
+            "precision": self.precision,
+            **_as_json(self.options),
         }
+
+
+def _checked_options(name: str, method: Method, given: Options | Mapping[str, Any] | None) -> Options:
+    """`given` as the method's own options. Raises FitError."""
+    if isinstance(given, method.options):
+        return given
+    values = _as_json(given)
+    known = method.options.model_fields
+    if strangers := [key for key in values if key not in known]:
+        takes = f"takes {list_names(known)}" if known else "takes no options"
+        raise FitError(f"{name} {takes}; {list_names(strangers)} means nothing to it")
+    try:
+        return method.options.model_validate_json(json.dumps(values))  # JSON: lists may fill tuples, the rest is strict
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"][:1])
+        raise FitError(f"{place} is {values.get(place)!r}: {first['msg']}") from None
+    except (TypeError, ValueError) as error:
+        raise FitError(f"options of {name} cannot be read: {error}") from None
+
+
+def _as_json(options: Options | Mapping[str, Any] | None) -> dict[str, Any]:
+    if options is None:
+        return {}
+    return dict(options) if isinstance(options, Mapping) else options.model_dump(mode="json")
 
 
 def _check_whole(value: object, noun: str, low: int, high: int) -> None:

@@ -20,6 +20,7 @@ from eigan.generators.layers import EPSILON, LRELU_GAIN, LRELU_SLOPE, EqualizedL
 from eigan.latents import BLOCK_ROWS, class_block, z_block
 from hub_export.recipe import Recipe
 from hub_export.workers import parallel_map
+from hub_export.world import ALONE, World
 
 T = TypeVar("T")
 
@@ -56,9 +57,14 @@ def stream_w(generator: Generator, recipe: Recipe, start: int = 0, stop: int | N
 
 
 def over_w(
-    generator: Generator, recipe: Recipe, work: Callable[[Tensor], T], start: int = 0, stop: int | None = None
+    generator: Generator,
+    recipe: Recipe,
+    work: Callable[[Tensor], T],
+    start: int = 0,
+    stop: int | None = None,
+    world: World = ALONE,
 ) -> Iterator[T]:
-    """work(w) for each of the pieces that `stream_w` would give, in their order.
+    """work(w) for each of the pieces that `stream_w` would give, in their order; of a world, this process's share.
 
     On CPU as many blocks are in hand as torch has threads, each block on one thread: no operator waits for another
     thread, and no rounding depends on how many there are. `work` runs in those threads and must change nothing outside.
@@ -79,7 +85,9 @@ def over_w(
         z = z_block(recipe.seed, block, generator.z_dim)
         return work(map_block(z.to(device), classes)[rows])
 
-    return parallel_map(work_on, _blocks(start, last), torch.get_num_threads() if device.type == "cpu" else 1)
+    return parallel_map(
+        work_on, world.share(_blocks(start, last)), torch.get_num_threads() if device.type == "cpu" else 1
+    )
 
 
 def prepare_mapping(generator: Generator) -> BlockMapping:

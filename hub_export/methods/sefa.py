@@ -6,10 +6,19 @@ Checked against the authors' code (0d16060), which sorts nothing: numpy.linalg.e
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
 
-from hub_export.methods.base import Basis, Method, Problem, top_eigenvectors
+from hub_export.methods.base import Basis, Method, Options, Problem, top_eigenvectors
 from hub_export.workers import on_one_thread
+
+
+class SeFaOptions(Options):
+    normalize: Literal["column", "none"] = Field(
+        "column", description="column: every style unit's row made unit first, as the authors' code; none: their paper"
+    )
 
 
 def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tensor, Tensor]:
@@ -28,8 +37,8 @@ def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tenso
 def solve(problem: Problem) -> Basis:
     """Direction k is the k-th eigenvector of A Aᵀ, A the affine weights of the recipe's layers side by side."""
     weights = problem.generator.style_weights(problem.layers)
-    vectors, eigenvalues = factorize(weights, problem.num_directions, problem.recipe.normalize)
+    vectors, eigenvalues = factorize(weights, problem.num_directions, problem.options(SeFaOptions).normalize)
     return Basis(vectors.float(), {"eigenvalue": eigenvalues})
 
 
-METHOD = Method(solve, num_samples=20_000, options=("normalize",))
+METHOD = Method(solve, num_samples=20_000, options=SeFaOptions)

@@ -54,7 +54,7 @@ def options(toy_folder: Path, tmp_path: Path) -> list[object]:
 def test_a_folder_with_everything(toy_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "packs" / "toy-sefa"
     result = run(
-        *("--generator", toy_folder, "--out", out, "--method", "sefa", "--layers", "2-4", "--normalize", "none"),
+        *("--generator", toy_folder, "--out", out, "--method", "sefa", "--layers", "2-4", "-o", "normalize=none"),
         *("--num-directions", 4, "--seed", 5, "--license", "cc0-1.0", "--num-samples", 500),
     )
     assert result.exit_code == 0, result.exception
@@ -84,9 +84,9 @@ def test_the_same_command_gives_the_same_bytes(options: list[object], tmp_path: 
     ("arguments", "message"),
     [
         (["--method", "pcaa"], "unknown method 'pcaa'; known: pca, sefa"),
-        (["--method", "pcaa", "--normalize", "none"], "unknown method"),
-        (["--normalize", "none"], "--normalize means nothing to pca"),
-        (["--method", "sefa", "--normalize", "rows"], "normalize is 'rows'"),
+        (["--method", "pcaa", "-o", "normalize=none"], "unknown method"),
+        (["-o", "normalize=none"], "normalize means nothing to it"),
+        (["--method", "sefa", "-o", "normalize=rows"], "normalize is 'rows'"),
         (["--layers", "50-60"], "layers 50-60 do not exist; this generator has layers 0-7"),
         (["--layers", "head"], "cannot read layers 'head'"),
         (["--num-directions", "17"], "17 directions asked for"),

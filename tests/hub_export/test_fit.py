@@ -64,6 +64,7 @@ def test_a_pack_says_how_it_was_made(tmp_path: Path) -> None:
         "sampler": "torch-normal-1024",
         "layers": "all",
         "class_index": None,
+        "precision": "fp32",
     }
     assert all(d.layers == LayerRange(0, 8) and d.amount_range == (-3.0, 3.0) for d in pack)
     ratios = [d.metrics["explained_variance_ratio"] for d in pack]
@@ -230,7 +231,7 @@ def test_nothing_to_resume(path: Path | None) -> None:
         ({"seed": -1}, FitError, "seed is -1"),
         ({"seed": 2**32}, FitError, "seed is 4294967296"),
         ({"batch_size": -5}, FitError, "batch_size is -5"),
-        ({"normalize": "row"}, FitError, "normalize is 'row'; wanted one of column, none"),
+        ({"options": {"normalize": "row"}}, FitError, "normalize means nothing to it"),
         ({"layers": "8"}, PackFormatError, "layers 8 do not exist; this generator has layers 0-7"),
         ({"layers": "first"}, PackFormatError, "cannot read layers 'first'"),
         ({"class_index": 0}, InvalidCodes, "has no classes"),

@@ -111,7 +111,7 @@ def test_sefa_agrees_with_numpy(normalize: str, layers: LayerRange) -> None:
     if normalize == "column":
         a = a / np.linalg.norm(a, axis=0, keepdims=True)
     values, columns = np.linalg.eigh(a @ a.T)
-    basis = solve(generator, Recipe("sefa", num_samples=100, layers=str(layers), normalize=normalize))
+    basis = solve(generator, Recipe("sefa", num_samples=100, layers=str(layers), options={"normalize": normalize}))
     assert np.allclose(basis.metrics["eigenvalue"], values[::-1], rtol=1e-9)
     assert np.allclose(np.abs((basis.vectors.numpy() * columns.T[::-1]).sum(axis=1)), 1, atol=1e-5)
 
