@@ -1,16 +1,17 @@
-"""PCA in W, the same work two ways: GANSpace's loop (scikit-learn's IncrementalPCA) and eigan's fit.
+"""PCA in W, the same work three ways: GANSpace's loop (scikit-learn's IncrementalPCA), and eigan's fit, fp32 and bf16.
 
     python -m benchmarks.pca_w                          # 1,000,000 samples, takes minutes
     python -m benchmarks.pca_w --num-samples 100000
 
 Reference: latents from numpy's RandomState in chunks of 10,000, mapped by the network's plain forward, each chunk given
 to IncrementalPCA(80).partial_fit (GANSpace, Härkönen et al., NeurIPS 2020, arXiv:2004.02546, README settings). It is
-kinder to the reference than GANSpace, which also stores all N latents. Ours: `hub_export.fit`, nothing switched off.
+kinder to the reference than GANSpace, which also stores all N latents. Ours: `hub_export.fit`, nothing switched off;
+ours-bf16: the same with precision="bf16", which maps in bf16 and sums as ever.
 
-Every side runs in its own process, so that peak memory is its own, in the order A B B A so that the machine's other
-work hits both. Errors are against a float64 covariance of the samples that each side saw, gathered in a further,
-untimed process. The network is StyleGAN2's mapping (8 layers of 512), random, with column scales that make the spectrum
-of w decay as in trained networks.
+Every side runs in its own process, so that peak memory is its own, in the order A B C C B A so that the machine's other
+work hits all. Errors are against a float64 covariance of the samples that each side saw, gathered in a further, untimed
+process, and mapped in float32: those of ours-bf16 include what bf16 changes of the mapping. The network is StyleGAN2's
+mapping (8 layers of 512), random, with column scales that make the spectrum of w decay as in trained networks.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ from hub_export.sampling import sample_z
 Variances = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"
 DIM, NUM_LAYERS, COMPONENTS, CHUNK = 512, 8, 80, 10_000
-ORDER = ("ours", "reference", "reference", "ours")
+ORDER = ("ours", "ours-bf16", "reference", "reference", "ours-bf16", "ours")
+SAMPLES = {"reference": "reference", "ours": "ours", "ours-bf16": "ours"}  # side -> whose samples it saw
 
 
 def synthetic_generator() -> StyleGAN2:
@@ -86,10 +89,10 @@ def run_reference(num_samples: int) -> dict[str, Any]:
     return clock.report() | {"variances": pca.explained_variance_, "components": pca.components_}
 
 
-def run_ours(num_samples: int) -> dict[str, Any]:
+def run_ours(num_samples: int, precision: str = "fp32") -> dict[str, Any]:
     """As run_reference, through the public fit."""
     generator, clock = synthetic_generator(), Clock()
-    recipe = Recipe("pca", num_directions=COMPONENTS, num_samples=num_samples)
+    recipe = Recipe("pca", num_directions=COMPONENTS, num_samples=num_samples, precision=precision)
     pack = clock.time("fit", fit, generator, recipe)
     return clock.report() | {
         "variances": np.array([d.sigma**2 for d in pack]),
@@ -146,6 +149,7 @@ class Clock:
 
 TASKS: dict[str, Callable[[int], Any]] = {
     "ours": run_ours,
+    "ours-bf16": partial(run_ours, precision="bf16"),
     "reference": run_reference,
     "exact-ours": exact_ours,
     "exact-reference": exact_reference,
@@ -167,9 +171,9 @@ def run_task(task: str, num_samples: int, threads: int) -> Any:
 def compare(runs: list[dict[str, Any]], exact: dict[str, list[float]]) -> dict[str, Any]:
     """Medians, ratios, and errors of each side's variances."""
     summary: dict[str, Any] = {}
-    for side in ("reference", "ours"):
+    for side, samples in SAMPLES.items():
         mine = [run for run in runs if run["side"] == side]
-        error = np.abs(np.array(mine[0]["variances"]) / np.array(exact[side]) - 1)
+        error = np.abs(np.array(mine[0]["variances"]) / np.array(exact[samples]) - 1)
         summary[side] = {
             "total_seconds": statistics.median(run["total_seconds"] for run in mine),
             "cpu_seconds": statistics.median(run["cpu_seconds"] for run in mine),
@@ -180,6 +184,7 @@ def compare(runs: list[dict[str, Any]], exact: dict[str, list[float]]) -> dict[s
         }
     for key in ("total_seconds", "cpu_seconds"):
         summary[f"ratio_{key}"] = summary["reference"][key] / summary["ours"][key]
+        summary[f"ratio_bf16_{key}"] = summary["reference"][key] / summary["ours-bf16"][key]
     return summary
 
 
@@ -187,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num-samples", type=int, default=1_000_000, help=f"a multiple of {CHUNK:,}")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=1, help="times the order A B B A is run")
+    parser.add_argument("--rounds", type=int, default=1, help="times the order A B C C B A is run")
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, default=RESULTS / f"pca_w-{date.today()}.json")
     options = parser.parse_args()
@@ -210,10 +215,11 @@ def main() -> None:
               f"peak {run['peak_mib_above_base']:.0f} MiB above base", flush=True)  # fmt: skip
     exact = {side: run_task(f"exact-{side}", options.num_samples, options.threads) for side in ("ours", "reference")}
     summary = compare(runs, exact)
-    for side in ("reference", "ours"):
+    for side in SAMPLES:
         print(f"{side:9s} worst variance error {summary[side]['worst_variance_error']:.1e}")
-    wall, processor = summary["ratio_total_seconds"], summary["ratio_cpu_seconds"]
-    print(f"ratio: {wall:.2f} in wall time, {processor:.2f} in processor time")
+    for side, ratio in (("ours", "ratio"), ("ours-bf16", "ratio_bf16")):
+        wall, processor = summary[f"{ratio}_total_seconds"], summary[f"{ratio}_cpu_seconds"]
+        print(f"{side:9s} ratio: {wall:.2f} in wall time, {processor:.2f} in processor time")
     for run in runs:
         del run["variances"], run["components"]
     record = {"benchmark": "pca_w", "date": str(date.today()), "num_samples": options.num_samples}

@@ -37,7 +37,7 @@ def move(codes: Codes, direction: Direction, amount: float, *, at: Codes | None 
 
 def unit_move(codes: Codes, direction: Direction) -> Tensor:
     """The unit vectors that `direction` moves codes (N, L, D) along: (D,), (layers, D) or, made by its model from each
-    row that it moves, (N, layers, D).
+    row that it moves, (N, layers, D); zeros for a row at which the model points nowhere.
     """
     if direction.model is None:
         return direction.vector.to(codes)
@@ -47,7 +47,10 @@ def unit_move(codes: Codes, direction: Direction) -> Tensor:
 
 
 def coordinate(codes: Codes, direction: Direction) -> Tensor:
-    """Where codes (N, L, D) lie along `direction`, in sigmas from the origin, averaged over its layers: (N,)."""
+    """Where codes (N, L, D) lie along `direction`, in sigmas from the origin, averaged over its layers: (N,).
+
+    Of a direction that depends on the code: where they lie along its mean.
+    """
     rows = codes[:, direction.layers.slice]
     return (rows * direction.vector.to(rows)).sum(dim=2).mean(dim=1) / direction.sigma
 
@@ -66,7 +69,12 @@ class Slider:
 
 @dataclass(frozen=True)
 class Edit:
-    """A sum of moves. Order does not matter; the same direction twice is one move by the sum of the amounts."""
+    """A sum of moves. Order does not matter; the same direction twice is one move by the sum of the amounts.
+
+    It holds for directions that depend on the code, too: every one of them is asked about the codes that `apply` is
+    given, not about what the moves before have made of them. So applying a + b is one edit, and differs from applying
+    a and then b to its result, where b is asked again: that is how LatentCLR's own walks go.
+    """
 
     sliders: tuple[Slider, ...] = ()
 
@@ -78,10 +86,7 @@ class Edit:
         object.__setattr__(self, "sliders", tuple(Slider(d, a) for d, a in totals.values()))
 
     def apply(self, codes: Codes) -> Codes:
-        """Codes (N, L, D) after all moves; `codes` is left alone.
-
-        Directions that depend on the code are those of `codes` as given, so that the order of moves does not matter.
-        """
+        """Codes (N, L, D) after all moves; `codes` is left alone."""
         moved = codes
         for slider in self.sliders:
             if slider.amount:

@@ -72,6 +72,10 @@ class PublishError(EiganError, RuntimeError):
     """Raised when a folder cannot be published; nothing half-written is left on the Hub."""
 
 
+class PublishInterrupted(PublishError):
+    """Raised when publishing was stopped by the user; the message says what is on the Hub. Running it again goes on."""
+
+
 def presentable(message: str) -> str:
     """`message` on one line, without control characters and tags, its middle left out where it is too long."""
     if len(message) > 8 * MAX_MESSAGE:

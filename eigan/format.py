@@ -2,6 +2,7 @@
 
 config.json             the manifest (name chosen so that the Hub counts downloads); sha256 of every other file
 directions.safetensors  "0", "1", ...: float32 vectors, (D,) or (layers, D), in the manifest's order
+models.safetensors      the networks of directions that depend on the code (`eigan.model_file`); only where there are
 presets.json            composed edits: name -> {direction: sigmas}
 previews/*.webp|png     pictures for cards and the app; optional
 README.md CHANGELOG.md metrics.json    for people; optional
@@ -24,8 +25,18 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import eigan
+from eigan.direction_model import DirectionModel
 from eigan.errors import CheckpointError, PackFormatError
 from eigan.layers import LayerRange
+from eigan.model_file import (
+    MAX_MODEL_BYTES,
+    MODELS,
+    ModelEntry,
+    describe_model,
+    model_bytes,
+    read_models,
+    unshared,
+)
 from eigan.pack import (
     MAX_DIRECTIONS,
     MAX_NAME,
@@ -37,13 +48,15 @@ from eigan.pack import (
     Preset,
     check_text,
 )
-from eigan.plain_files import read_plain
+from eigan.plain_files import is_that_file, read_plain
 from eigan.strict_json import StrictModel, dump_json, parse_model
 
 FORMAT = "eigan-directions"
-FORMAT_VERSION = 1
-"""To change the format: (1) add the new version's reader beside the old one, never instead; (2) raise this number;
-(3) freeze a pack of the old version under tests/data/packs/v<old> and never touch it; (4) say in CHANGELOG.md what
+FORMAT_VERSION = 2
+"""1: fixed vectors. 2: directions may have a model. A pack without models is written as version 1, for every eigan.
+
+To change the format: (1) add the new version's reader beside the old one, never instead; (2) raise this number;
+(3) freeze a pack of every version under tests/data/packs/v<number> and never touch it; (4) say in CHANGELOG.md what
 changed and what an old eigan says when it meets the new number. A field that only adds information is optional here
 and needs no new version."""
 
@@ -54,7 +67,8 @@ MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_VECTOR_BYTES = 512 * 2**20
 MAX_PRESET_BYTES = 4 * 2**20
 MAX_FILE_BYTES = 16 * 2**20
-MAX_BYTES = {VECTORS: MAX_VECTOR_BYTES, PRESETS: MAX_PRESET_BYTES}  # others: MAX_FILE_BYTES
+MAX_BYTES = {VECTORS: MAX_VECTOR_BYTES, MODELS: MAX_MODEL_BYTES, PRESETS: MAX_PRESET_BYTES}  # others: MAX_FILE_BYTES
+NAMED_FILES = (VECTORS, MODELS, PRESETS)
 MAX_FILES = 2000
 EXTRA_FILE = re.compile(r"README\.md|CHANGELOG\.md|metrics\.json|previews/[a-z0-9][a-z0-9_-]{0,99}\.(?:webp|png)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,7 +80,7 @@ Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 class FileEntry(StrictModel):
     sha256: Hex
-    size: Annotated[int, Field(ge=0, le=MAX_VECTOR_BYTES)]
+    size: Annotated[int, Field(ge=0, le=MAX_MODEL_BYTES)]
 
 
 class DirectionEntry(StrictModel):
@@ -77,6 +91,7 @@ class DirectionEntry(StrictModel):
     poles: tuple[Name, Name] = ("", "")
     description: Text = ""
     metrics: Annotated[dict[Name, float], Field(max_length=64)] = Field(default_factory=dict)
+    model: ModelEntry | None = None
 
 
 class GeneratorEntry(StrictModel):
@@ -140,6 +155,7 @@ def read_pack(folder: Path) -> DirectionPack:
     manifest = read_manifest(folder)
     contents = _read_listed(folder, manifest, (VECTORS, PRESETS))
     tensors = _read_vectors(folder, contents[VECTORS])
+    models = _read_models(folder, manifest)
     presets: list[PresetEntry] = []
     if PRESETS in contents:
         presets = parse_model(PresetFile, contents[PRESETS], PRESETS, MAX_PRESET_BYTES).presets
@@ -147,7 +163,7 @@ def read_pack(folder: Path) -> DirectionPack:
     return DirectionPack(
         name=manifest.name,
         made_for=MadeFor(**entry.model_dump()),
-        directions=tuple(_direction(i, e, tensors) for i, e in enumerate(manifest.directions)),
+        directions=tuple(_direction(i, e, tensors, models.get(i)) for i, e in enumerate(manifest.directions)),
         method=manifest.method,
         presets=tuple(Preset(p.name, p.amounts, p.description) for p in presets),
         description=manifest.description,
@@ -174,6 +190,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{FORMAT_VERSION}. Upgrade eigan."
         )
     manifest = parse_model(Manifest, data, MANIFEST, MAX_MANIFEST_BYTES)
+    _check_version(manifest)
     _check_texts(manifest)
     for name in manifest.files:
         check_file_name(name)
@@ -185,13 +202,13 @@ def read_manifest(folder: Path) -> Manifest:
 def read_extras(folder: Path) -> dict[str, bytes]:
     """Pictures and texts that go with the pack in `folder`, checked against the manifest: file name -> bytes."""
     manifest = read_manifest(folder)
-    names = tuple(n for n in manifest.files if n not in (VECTORS, PRESETS))
+    names = tuple(n for n in manifest.files if n not in NAMED_FILES)
     return _read_listed(folder, manifest, names)
 
 
 def check_file_name(name: str) -> None:
     """Raise PackFormatError unless `name` is one a pack may hold; nothing else ever becomes a path."""
-    if name not in (VECTORS, PRESETS) and not EXTRA_FILE.fullmatch(name):
+    if name not in NAMED_FILES and not EXTRA_FILE.fullmatch(name):
         raise PackFormatError(f"{MANIFEST} lists the file {name[:100]!r}; packs hold no file of that name")
 
 
@@ -208,7 +225,9 @@ def save_pack(pack: DirectionPack, folder: Path, extras: Mapping[str, bytes] | N
 
 def pack_files(pack: DirectionPack, extras: Mapping[str, bytes]) -> dict[str, bytes]:
     """Every file of the pack as bytes; the same pack gives the same bytes."""
-    files = {VECTORS: save({str(i): d.vector for i, d in enumerate(pack.directions)})}
+    files = {VECTORS: save(unshared({str(i): d.vector for i, d in enumerate(pack.directions)}))}
+    if (models := model_bytes(pack.directions)) is not None:
+        files[MODELS] = models
     entries = [PresetEntry(name=p.name, amounts=dict(p.amounts), description=p.description) for p in pack.presets]
     files[PRESETS] = dump_json(PresetFile(presets=entries).model_dump())
     for name, data in extras.items():
@@ -217,8 +236,9 @@ def pack_files(pack: DirectionPack, extras: Mapping[str, bytes]) -> dict[str, by
     for name, data in files.items():
         if len(data) > MAX_BYTES.get(name, MAX_FILE_BYTES):
             raise PackFormatError(f"{name} has {len(data):,} bytes; at most {MAX_BYTES.get(name, MAX_FILE_BYTES):,}")
-    manifest = _manifest(pack, files)
-    return {MANIFEST: dump_json(manifest.model_dump()), **files}
+    fixed = {i: {"model"} for i, direction in enumerate(pack.directions) if direction.model is None}
+    manifest = _manifest(pack, files).model_dump(exclude={"directions": fixed} if fixed else None)
+    return {MANIFEST: dump_json(manifest), **files}
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, replaceable: Any) -> None:
@@ -254,7 +274,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replaceable: Any) 
 def _manifest(pack: DirectionPack, files: Mapping[str, bytes]) -> Manifest:
     return Manifest(
         format="eigan-directions",
-        format_version=FORMAT_VERSION,
+        format_version=FORMAT_VERSION if MODELS in files else 1,
         eigan_version=eigan.__version__,
         name=pack.name,
         version=pack.version,
@@ -271,6 +291,7 @@ def _manifest(pack: DirectionPack, files: Mapping[str, bytes]) -> Manifest:
                 poles=d.poles,
                 description=d.description,
                 metrics=dict(d.metrics),
+                model=None if d.model is None else describe_model(d.model),
             )
             for d in pack.directions
         ],
@@ -278,7 +299,9 @@ def _manifest(pack: DirectionPack, files: Mapping[str, bytes]) -> Manifest:
     )
 
 
-def _direction(index: int, entry: DirectionEntry, tensors: Mapping[str, Tensor]) -> Direction:
+def _direction(
+    index: int, entry: DirectionEntry, tensors: Mapping[str, Tensor], model: DirectionModel | None
+) -> Direction:
     vector = tensors.get(str(index))
     if vector is None:
         raise PackFormatError(f"{VECTORS} has no vector {index} for direction {entry.name!r}")
@@ -293,6 +316,7 @@ def _direction(index: int, entry: DirectionEntry, tensors: Mapping[str, Tensor])
         poles=entry.poles,
         description=entry.description,
         metrics=entry.metrics,
+        model=model,
     )
 
 
@@ -312,9 +336,30 @@ def _read_listed(folder: Path, manifest: Manifest, names: tuple[str, ...]) -> di
         is_listed = not path.is_file() or path.stat().st_size == entry.size  # what is no file, read_plain refuses
         data = read_plain(path, MAX_BYTES.get(name, MAX_FILE_BYTES)) if is_listed else b""
         if not is_listed or len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise PackFormatError(f"{name} in {folder.name} is not the file that {MANIFEST} lists; download it again")
+            raise _not_listed(name, folder)
         contents[name] = data
     return contents
+
+
+def _read_models(folder: Path, manifest: Manifest) -> dict[int, DirectionModel]:
+    """Direction -> its model. The file is mapped, so it is hashed in pieces."""
+    described = {i: entry.model for i, entry in enumerate(manifest.directions) if entry.model is not None}
+    if bool(described) != (MODELS in manifest.files):
+        raise PackFormatError(
+            f"{MANIFEST} lists {MODELS}, and no direction that has a model"
+            if MODELS in manifest.files
+            else f"{MANIFEST} lists no {MODELS}, which holds the models of {len(described)} directions"
+        )
+    if not described:
+        return {}
+    path, entry = folder / MODELS, manifest.files[MODELS]
+    if not is_that_file(path, entry.size, entry.sha256, MAX_MODEL_BYTES):
+        raise _not_listed(MODELS, folder)
+    return read_models(path, described)
+
+
+def _not_listed(name: str, folder: Path) -> PackFormatError:
+    return PackFormatError(f"{name} in {folder.name} is not the file that {MANIFEST} lists; download it again")
 
 
 def _read_vectors(folder: Path, data: bytes) -> dict[str, Tensor]:
@@ -327,6 +372,17 @@ def _read_vectors(folder: Path, data: bytes) -> dict[str, Tensor]:
         return tensors
     except (CheckpointError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise PackFormatError(f"{VECTORS} cannot be read: {error}") from None
+
+
+def _check_version(manifest: Manifest) -> None:
+    """Raise PackFormatError unless the manifest holds what its version has, and no more."""
+    version = manifest.format_version
+    if not 1 <= version <= FORMAT_VERSION:
+        raise PackFormatError(f"{MANIFEST} states pack format {version}; wanted 1 to {FORMAT_VERSION}")
+    if version == 1 and (MODELS in manifest.files or any(entry.model for entry in manifest.directions)):
+        raise PackFormatError(
+            f"{MANIFEST} states pack format 1, which has no models; a pack with models is of format 2"
+        )
 
 
 def _check_texts(manifest: Manifest) -> None:

@@ -101,10 +101,12 @@ def download(
     lone: Sequence[str] = (),
     token: Token = None,
     offline: bool = False,
+    mend: bool = False,
 ) -> HubFolder:
     """The files of `ref` that match `patterns` (fnmatch), from the Hub's cache or the Hub: all of one commit.
 
     lone: patterns of files of which a person wants one; when several match, none is downloaded and they are named.
+    mend: hash what is cached too, and download again what is not what the Hub lists.
 
     Sizes are looked at before the download, hashes after it. A full commit that is cached costs no request (one before
     huggingface_hub 2.0), a cached tag one. When the Hub cannot be reached a cached copy is used and a warning logged.
@@ -116,6 +118,7 @@ def download(
     """
     api = hub_api(token)
     spare = _cached(ref, patterns)
+    mend = mend and spare is not None
     if offline or huggingface_hub.is_offline_mode():
         if spare is None:
             raise HubError(
@@ -123,7 +126,7 @@ def download(
                 "with HF_HUB_OFFLINE unset, or use a bundled pack"
             )
         return spare
-    if spare and ref.is_pinned and _is_surely_whole(spare):
+    if spare and ref.is_pinned and _is_surely_whole(spare) and not mend:
         return spare
     try:
         info = ask(
@@ -132,7 +135,7 @@ def download(
         )
         _check_lone(ref, info.siblings or [], lone)
         wanted = _choose(ref, info.siblings or [], patterns, max_bytes)
-        return _fetch(ref, str(info.sha), wanted, token)
+        return _fetch(ref, str(info.sha), wanted, token, mend=mend)
     except EiganError:
         raise
     except RevisionNotFoundError as error:
@@ -245,19 +248,17 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _fetch(ref: HubRef, commit: str, wanted: Sequence[Any], token: Token) -> HubFolder:
+def _fetch(ref: HubRef, commit: str, wanted: Sequence[Any], token: Token, *, mend: bool = False) -> HubFolder:
     """`wanted` of `commit` in the cache. What arrives damaged is thrown away and asked for once more."""
     path = _cache_folder(ref) / "snapshots" / commit
-    missing = [s for s in wanted if not (path / s.rfilename).is_file()]
+    there = [s for s in wanted if (path / s.rfilename).is_file()]
+    missing = [s for s in wanted if s not in there] + (_drop_damaged(path, there) if mend else [])
     for _ in range(2):
         if missing:
             _fetch_files(ref.repo_id, commit, [s.rfilename for s in missing], token)
         if not all((path / s.rfilename).is_file() for s in missing):
             raise ConnectionError("the Hub stopped answering")  # huggingface_hub then gives what it has, without a word
-        missing = [s for s in missing if not hash_matches(path / s.rfilename, s)]
-        for damaged in missing:
-            (path / damaged.rfilename).resolve().unlink()
-            (path / damaged.rfilename).unlink(missing_ok=True)
+        missing = _drop_damaged(path, missing)
     if missing:
         names = list_names(s.rfilename for s in missing)
         raise HubError(
@@ -265,6 +266,15 @@ def _fetch(ref: HubRef, commit: str, wanted: Sequence[Any], token: Token) -> Hub
         )
     _remember(ref, commit)
     return HubFolder(path, commit)
+
+
+def _drop_damaged(path: Path, siblings: Sequence[Any]) -> list[Any]:
+    """Those of the files in the snapshot `path` that are not what the Hub lists; they are deleted."""
+    damaged = [s for s in siblings if not hash_matches(path / s.rfilename, s)]
+    for sibling in damaged:
+        (path / sibling.rfilename).resolve().unlink()
+        (path / sibling.rfilename).unlink(missing_ok=True)
+    return damaged
 
 
 def _fetch_files(repo_id: str, commit: str, names: Sequence[str], token: Token) -> None:

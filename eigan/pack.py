@@ -62,8 +62,8 @@ class Direction:
     amount_range: the sigmas in which the edit was found to hold; a slider's ends.
     poles: what the ends look like ("closed", "open"); empty strings when unnamed.
     metrics: what was measured, by name (explained_variance_ratio, ...).
-    model: where the direction depends on the code: a model of one direction over D numbers. `vector` (D,) is then its
-    mean over codes, for tables and comparisons; `eigan.edit` moves along the model.
+    model: where the direction depends on the code: a model of one direction over the first numbers of D. `vector` (D,)
+    is then the mean of its unit directions made unit, for tables and comparisons; `eigan.edit` moves along the model.
 
     Raises:
         PackFormatError: a vector that is not finite, not unit, not of that shape; a bad name, range or sigma.
@@ -101,12 +101,19 @@ class Direction:
         norms = self.vector.float().norm(dim=-1)
         if bool(((norms - 1).abs() > UNIT_TOLERANCE).any()):
             raise PackFormatError(f"vector of {self.name!r} has norm {norms.max():.4g}; wanted 1")
-        if self.model is not None and (len(shape) != 1 or (self.model.count, self.model.size) != (1, shape[0])):
-            raise PackFormatError(
-                f"the model of {self.name!r} gives {self.model.count} directions of {self.model.size} numbers; "
-                f"wanted 1 of {shape[-1]}, and one vector for all layers"
-            )
         object.__setattr__(self, "vector", self.vector.detach().float().cpu().contiguous())
+        if self.model is not None:
+            self._check_model(self.model)
+
+    def _check_model(self, model: DirectionModel) -> None:
+        if self.vector.ndim != 1:
+            raise PackFormatError(f"{self.name!r} has a model and a vector for each layer; give one vector, its mean")
+        if model.count != 1 or model.size > self.code_dim or model.fixed is not None:
+            raise PackFormatError(
+                f"the {model.kind} model of {self.name!r} gives {model.count} directions of {model.size} numbers; "
+                f"wanted 1 that depends on the code, of at most {self.code_dim}"
+            )
+        object.__setattr__(self, "model", model.settled())
 
     @property
     def code_dim(self) -> int:
@@ -261,7 +268,7 @@ class DirectionPack:
         return replace(self, version=version)
 
     def save(self, folder: str | Path) -> None:
-        """Write the pack as a folder (pack format v1): all of it or nothing. See `eigan.format.save_pack`."""
+        """Write the pack as a folder (pack format): all of it or nothing. See `eigan.format.save_pack`."""
         from eigan.format import save_pack
 
         save_pack(self, Path(folder))

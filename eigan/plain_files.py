@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 
@@ -44,3 +45,24 @@ def plain_size(path: Path, max_bytes: int) -> int:
     if found.st_size > max_bytes:
         raise PackFormatError(f"{path.name} has {found.st_size:,} bytes; at most {max_bytes:,} are read")
     return found.st_size
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of the file, read in pieces. Raises OSError."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def is_that_file(path: Path, size: int, sha256: str, max_bytes: int) -> bool:
+    """Whether the regular file at `path` has that size and hash; it is never in memory as a whole.
+
+    Raises:
+        PackFormatError: missing, no regular file, larger than `max_bytes`, or unreadable.
+    """
+    try:
+        return plain_size(path, max_bytes) == size and file_digest(path) == sha256
+    except OSError as error:
+        raise PackFormatError(f"{path.name} of {path.parent} cannot be read: {error.strerror or error}") from None

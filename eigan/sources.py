@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eigan.errors import HubError, PackMismatch, UnknownName, list_names
+from eigan.errors import HubError, PackFormatError, PackMismatch, UnknownName, list_names
 from eigan.format import MANIFEST, MAX_FILE_BYTES, MAX_VECTOR_BYTES, PRESETS, VECTORS, is_pack, read_pack
 from eigan.generators.base import Generator
+from eigan.model_file import MAX_MODEL_BYTES, MODELS
 from eigan.pack import DirectionPack, MadeFor
 
 if TYPE_CHECKING:
     import torch
 
 BUNDLE_ENV = "EIGAN_DIRECTIONS"
-PACK_FILES = (MANIFEST, VECTORS, PRESETS)
-MAX_PACK_DOWNLOAD = MAX_VECTOR_BYTES + 2 * MAX_FILE_BYTES
+PACK_FILES = (MANIFEST, VECTORS, MODELS, PRESETS)
+MAX_PACK_DOWNLOAD = MAX_VECTOR_BYTES + MAX_MODEL_BYTES + 2 * MAX_FILE_BYTES
 
 
 def bundle_root() -> Path:
@@ -67,7 +68,12 @@ def load_pack(source: str | Path, *, token: str | bool | None = None, offline: b
         raise HubError(
             f"{text} is on the Hub but holds no direction pack ({MANIFEST} and {VECTORS}); is it a generator?"
         )
-    return replace(read_pack(download.path), source=text, revision=download.commit)
+    try:
+        pack = read_pack(download.path)
+    except PackFormatError:  # maybe damaged since it was downloaded; else it says the same again
+        download = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline, mend=True)
+        pack = read_pack(download.path)
+    return replace(pack, source=text, revision=download.commit)
 
 
 def load_generator(

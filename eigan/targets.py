@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from eigan.errors import PackFormatError
+from eigan.errors import PackFormatError, list_names
 from eigan.generators.base import Codes
 from eigan.layers import LayerRange
 from eigan.pack import MAX_NAME, Direction
@@ -28,9 +28,15 @@ def set_coordinate(codes: Codes, direction: Direction, amount: float, mean: Tens
 
     Raises:
         InvalidCodes: the direction does not fit the codes.
+        PackFormatError: it depends on the code: along such a direction there is no coordinate.
     """
     from eigan.edit import move
 
+    if direction.model is not None:
+        raise PackFormatError(
+            f"{direction.name!r} depends on the code, so that codes have no coordinate along it; move by an amount, or "
+            "use a fixed direction"
+        )
     moved = move(codes, direction, amount)  # checks that they fit
     rows = codes[:, direction.layers.slice]
     vector = direction.vector.to(codes)
@@ -46,10 +52,16 @@ def project(direction: Direction, conditions: Sequence[Direction]) -> Direction:
     as before; layers and range too. Conditions may depend on each other.
 
     Raises:
-        PackFormatError: nothing to project on, vectors of different kinds, or a direction that the conditions hold.
+        PackFormatError: nothing to project on, vectors of different kinds, directions that depend on the code, or one
+            that the conditions hold.
     """
     if not conditions:
         raise PackFormatError("no conditions given; name at least one direction to leave alone")
+    varying = [d.name for d in (direction, *conditions) if d.model is not None]
+    if varying:
+        raise PackFormatError(
+            f"{list_names(varying)} depends on the code; only fixed directions can be projected on each other"
+        )
     vector = direction.vector.double()
     for condition in conditions:
         if condition.vector.shape != vector.shape:

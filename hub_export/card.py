@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +20,37 @@ from eigan.errors import EiganError, lookup
 from eigan.format import EXTRA_FILE, MANIFEST, PRESETS, VECTORS
 from eigan.generators import ARCHITECTURES
 from eigan.hub import COMMIT, parse_ref
+from eigan.model_file import MODELS
 from eigan.pack import Direction, DirectionPack
 from eigan.readers.safetensors import SAMPLES, GeneratorConfig
+from hub_export.evidence import findings, main_cell, metrics_of, model_index, others_cell, protocol, share_cell
 from hub_export.markdown import Markdown, escape, literal, one_line
+from hub_export.metrics import METRICS, Metrics
+from hub_export.plots import PLOTS
 from hub_export.previews import CONTACT_SHEET, slugs
+from hub_export.recipe_text import accounts_of, recipes_of
 
 TAGS = ("eigan", "gan", "latent-directions")
 TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 MAX_ROWS = 200  # of hyper-parameters; a stranger's manifest may hold megabytes of them
-FITTED_BY_COMMAND = ("pca", "sefa", "ica", "latentclr")
+HISTORY = "history"  # of a fit: drawn, not listed
 METHOD_NOTES = {
     "pca": "principal components of the codes (GANSpace, Härkönen et al., NeurIPS 2020, arXiv:2004.02546).",
     "sefa": "eigenvectors of the style weights, without samples (SeFa, Shen & Zhou, CVPR 2021, arXiv:2007.06600).",
-    "ica": "independent components of the codes.",
+    "ica": "independent components of the codes (FastICA, Hyvärinen, 1999; on GANs: Palaev et al., arXiv:2305.14551).",
     "latentclr": "directions told apart by contrast (LatentCLR, Yüksel et al., ICCV 2021, arXiv:2104.00820).",
+    "random": "unit vectors drawn at random: what any method has to beat, not directions to edit with.",
+    "local": "directions that each change few places of the picture; a method of eigan's own.",
     "import": "converted from another tool's file; below, what it was and how its numbers were read.",
     "named": "picked out of fitted packs and named by a person; below, how each source was fitted.",
 }
 FILE_NOTES = {
     MANIFEST: "manifest: names, layers, sigmas, ranges, how it was fitted, for which generator",
     VECTORS: "the vectors, float32, each of norm 1",
+    MODELS: "the networks that make directions of the codes, float32",
     PRESETS: "directions moved together under one name",
     "CHANGELOG.md": "what changed, version by version",
-    "metrics.json": "what was measured",
+    METRICS: "what was measured",
 }
 HUB_LICENSE = re.compile(  # the Hub's ids; any other licence is "other" there, with its own name
     r"apache-2\.0|mit|isc|zlib|unlicense|wtfpl|bsd(?:-[23]-clause)?|mpl-2\.0|a?gpl-3\.0|gpl-2\.0|lgpl-(?:2\.1|3\.0)|cc0-1\.0|"
@@ -56,44 +63,55 @@ def render_card(
 ) -> str:
     """README.md of `pack` with the files `extras` beside it; `repo_id` and the pack's version pin links and snippets.
 
-    `changes` says what is new in this version, one change a line.
+    `changes` says what is new in this version, one change a line. A metrics.json among `extras` becomes evidence.
+
+    Raises:
+        PackFormatError: metrics.json is malformed, or measured on something else.
     """
-    method = dict(pack.method)
-    method_name = str(method.pop("name", "not stated"))
+    metrics = metrics_of(pack, extras)
     names = [name for name in sorted(extras) if EXTRA_FILE.fullmatch(name) and name != "README.md"]
     sheet = _if_there(CONTACT_SHEET, names)
     strips = [_if_there(f"previews/{slug}.webp", names) for slug in slugs(pack.names)]
     source = _source(repo_id, pack.version, pack.name)
-    body = _render(
+    method_name = str(pack.method.get("name", "not stated"))
+    body = render_template(
         "card.md.j2",
         pack=pack,
         made_for=pack.made_for,
         source=Markdown(source),
         source_literal=literal(source),
         first_literal=literal(pack.directions[0].name),
+        call=Markdown(_pack_call(pack)),
         pinned=bool(repo_id and pack.version),
         contact_sheet=sheet,
         shown=[(d, strip) for d, strip in zip(pack.directions, strips, strict=True) if strip or d.description],
         number=lambda value: Markdown(f"{value:.4g}"),
         signed=lambda value: Markdown(f"{value:+g}"),
         explained=_explained_variance,
+        depending=[d for d in pack if d.model is not None],
         method_name=method_name,
         method_note=METHOD_NOTES.get(method_name, ""),
-        hyper_parameters=_flatten(method)[:MAX_ROWS],
-        fit_command=_fit_command(method_name, pack.made_for.source),
         license_note=_license_note(pack.license),
         changes=_lines(changes),
-        files=[(Markdown(name), FILE_NOTES.get(name, "picture")) for name in (MANIFEST, VECTORS, PRESETS, *names)],
+        files=[(Markdown(name), _file_note(name)) for name in (*_pack_files(pack), *names)],
+        **_account(pack),
+        **_evidence(metrics, names),
     )
     pictures = [(d.name, strip) for d, strip in zip(pack.directions, strips, strict=True) if strip]
     front = _front_matter(
         name=pack.name,
         license=pack.license,
         tags=(*TAGS, pack.made_for.architecture, method_name),
+        eval_results=model_index(metrics, pack.made_for.source) if metrics else None,
         **_base_model(pack.made_for.source, pack.made_for.revision),
         **_pictures(repo_id, pack.version, sheet, pictures),
     )
     return f"---\n{front}\n---\n\n{body}\n"
+
+
+def _pack_files(pack: DirectionPack) -> list[str]:
+    """The files that a pack consists of."""
+    return [MANIFEST, VECTORS, *([MODELS] if any(d.model for d in pack) else []), PRESETS]
 
 
 def render_generator_card(
@@ -109,7 +127,7 @@ def render_generator_card(
     whose licence it is under, and its sample pictures if there are.
     """
     name = repo_id.split("/")[-1] if repo_id else name or config.architecture
-    body = _render(
+    body = render_template(
         "generator.md.j2",
         config=config,
         name=name,
@@ -125,6 +143,50 @@ def render_generator_card(
     return f"---\n{front}\n---\n\n{body}\n"
 
 
+def _account(pack: DirectionPack) -> dict[str, Any]:
+    """How the pack was fitted: recipes as files, and as rows what they do not say."""
+    recipes = recipes_of(pack)
+    told = {recipe.source: recipe.keys for recipe in recipes}
+    if "" in told:
+        rest: Mapping[str, Any] = _without(pack.method, told[""])
+    else:
+        left = {name: _without(method, told.get(name, frozenset())) for name, method in accounts_of(pack) if name}
+        rest = {**_without(pack.method, {"name"}), **({"sources": left} if left else {})}
+    return {"recipes": recipes, "hyper_parameters": _flatten(rest)[:MAX_ROWS]}
+
+
+def _without(method: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in method.items() if key not in keys}
+
+
+def _evidence(metrics: Metrics | None, names: Sequence[str]) -> dict[str, Any]:
+    """What the template shows of `metrics`, and the plots that are there."""
+    has_effects = metrics is not None and any(entry.main for entry in metrics.directions)
+    return {
+        "measured": (lambda name: metrics[name]) if metrics and has_effects else None,
+        "main": main_cell,
+        "others": others_cell,
+        "share": share_cell,
+        "findings": findings(metrics) if metrics else [],
+        "protocol": protocol(metrics) if metrics else [],
+        "plots": [(plot, Markdown(plot.path)) for plot in PLOTS.values() if plot.path in names],
+    }
+
+
+def _file_note(name: str) -> str:
+    return FILE_NOTES.get(name, "plot" if any(name == plot.path for plot in PLOTS.values()) else "picture")
+
+
+def _pack_call(pack: DirectionPack) -> str:
+    """The arguments of `mapping` for the pack's generator, as far as the pack tells which it is."""
+    family = ARCHITECTURES.get(pack.made_for.architecture)
+    psi = "" if family and family.truncation == "none" else f", truncation_psi={family.default_psi if family else 0.7}"
+    fitted = pack.method.get("class_index")
+    if type(fitted) is int:
+        return f"z, {fitted}{psi}"
+    return f"z, 0{psi}" if pack.made_for.architecture == "biggan" else f"z{psi}"
+
+
 def _mapping_call(config: GeneratorConfig) -> str:
     """The arguments of `mapping` that this generator wants: a class where it has classes, psi where it truncates."""
     try:
@@ -136,7 +198,8 @@ def _mapping_call(config: GeneratorConfig) -> str:
     return f"z, 0{psi}" if generator.c_dim else f"z{psi}"
 
 
-def _render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
+    """The text of a template of this package; every value is escaped on the way in, but Markdown."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -206,19 +269,13 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str
     """Nested hyper-parameters as rows: 'sources / pca / seed', 0."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
+        if key == HISTORY:
+            continue
         if isinstance(value, Mapping):
             rows += _flatten(value, f"{prefix}{key} / ")
         else:
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     return rows
-
-
-def _fit_command(method: str, source: str) -> Markdown | None:
-    """How to fit alike on the same generator; the source is quoted for the shell, since a stranger wrote it."""
-    if method not in FITTED_BY_COMMAND:
-        return None
-    generator = shlex.quote(one_line(source) or "generator.pkl")
-    return Markdown(f"hub-export fit --generator {generator} --method {method} --out my-{method}")
 
 
 def _license_note(license: str) -> str:

@@ -7,12 +7,16 @@ import sys
 import typer
 from rich.console import Console
 
-from eigan.errors import EiganError, FitInterrupted
+from eigan.errors import EiganError, FitInterrupted, PublishInterrupted
+from hub_export.cli_catalogue import diff, list_published, versions
+from hub_export.cli_compare import compare
 from hub_export.cli_convert import convert
+from hub_export.cli_evaluate import evaluate
 from hub_export.cli_fit import fit
 from hub_export.cli_import import import_file
 from hub_export.cli_name import name
 from hub_export.cli_publish import card, publish
+from hub_export.cli_recipe import methods, recipe
 
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C
 
@@ -24,11 +28,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(fit)
+app.command()(methods)
+app.command()(recipe)
 app.command()(name)
+app.command()(evaluate)
 app.command()(convert)
 app.command("import")(import_file)
+app.command()(compare)
 app.command()(card)
 app.command()(publish)
+app.command("list")(list_published)
+app.command()(versions)
+app.command()(diff)
 
 
 def main() -> None:
@@ -36,8 +47,8 @@ def main() -> None:
     console = Console(stderr=True)
     try:
         app()
-    except (FitInterrupted, KeyboardInterrupt) as stopped:
-        console.print(str(stopped) or "stopped", style="yellow", markup=False, highlight=False)
+    except (FitInterrupted, PublishInterrupted, KeyboardInterrupt) as stopped:
+        console.print(str(stopped) or "stopped", style="yellow", markup=False, highlight=False, soft_wrap=True)
         sys.exit(INTERRUPTED)
     except (EiganError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)

@@ -7,6 +7,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,12 +24,14 @@ from eigan.sources import load_generator
 from hub_export.card import render_card
 from hub_export.changelog import UNRELEASED, write_sections
 from hub_export.fit import fit as fit_directions
-from hub_export.fit import shelf_path
+from hub_export.fit import forget_state, shelf_path
 from hub_export.methods import METHODS
 from hub_export.methods.base import Progress as Report
 from hub_export.previews import render_previews
 from hub_export.recipe import PRECISIONS, Recipe
+from hub_export.recipe_file import RecipeFile
 from hub_export.staging import CHANGELOG, README
+from hub_export.world import World, launched_first, local_device
 
 SHOWN = 10  # directions in the table printed at the end
 SECRET = ("token",)  # never repeated on screen
@@ -36,76 +39,117 @@ SECRET = ("token",)  # never repeated on screen
 
 def fit(
     context: typer.Context,
-    generator: Annotated[str, typer.Option(help="A checkpoint file, a folder, a bundled name, or a Hub id.")],
     out: Annotated[Path, typer.Option(help="Folder to write: new, empty, or an earlier fit that is replaced.")],
-    method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}.")] = "pca",
+    recipe_file: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE.TOML", help="What to fit, as `hub-export recipe` prints it. Options go first."),
+    ] = None,
+    generator: Annotated[str, typer.Option(help="A checkpoint file, a folder, a bundled name, or a Hub id.")] = "",
+    method: Annotated[str, typer.Option(help=f"One of: {', '.join(METHODS)}. See `hub-export methods`.")] = "pca",
     num_directions: Annotated[int | None, typer.Option(help="Default: 80, or as many as codes have numbers.")] = None,
-    num_samples: Annotated[int | None, typer.Option(help="Codes drawn. Default: 1,000,000; sefa 20,000.")] = None,
+    num_samples: Annotated[int | None, typer.Option(help="Codes drawn. Default: the method's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the codes drawn.")] = 0,
     layers: Annotated[str, typer.Option(help="Layers the directions move: all, 8 or 8-11 (both included).")] = "all",
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", help="NAME=VALUE, one of the method's own (-o normalize=none)."),
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="One of the method's own (-o normalize=none)."),
     ] = None,
     class_index: Annotated[int | None, typer.Option("--class", help="Draw codes of this class. Default: all.")] = None,
     batch_size: Annotated[
         int, typer.Option(help="Samples between two updates of the bar; the result is the same.")
     ] = 0,
     precision: Annotated[str, typer.Option(help=f"Of the generator's passes: {' or '.join(PRECISIONS)}.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps. Under torchrun cuda: one for each.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted fit of --out stopped.")] = False,
     no_previews: Annotated[bool, typer.Option("--no-previews", help="Leave the pictures out.")] = False,
-    name: Annotated[str, typer.Option(help="The pack's name. Default: the folder's.")] = "",
+    name: Annotated[str, typer.Option(help="The pack's name. Default: the recipe's, or the folder's.")] = "",
     license: Annotated[str, typer.Option(help="Licence of the pack, as the Hub writes it (cc0-1.0, mit, ...).")] = "",
     token: Annotated[str | None, typer.Option(envvar="HF_TOKEN", help="For private Hub generators.")] = None,
 ) -> None:
     """Fit directions of a generator and write them as a pack with previews and a model card.
 
-    Ctrl-C at any time keeps the samples drawn so far; --resume goes on from there.
+    Ctrl-C at any time keeps the samples drawn so far, and what the method has reached; --resume goes on from there.
+    Several GPUs, machines or processes: torchrun --nproc-per-node 8 -m hub_export fit ... --device cuda
     """
-    recipe = Recipe(
-        method,
-        num_directions,
-        num_samples,
-        seed,
-        layers,
-        class_index,
-        precision,
-        parse_options(option or ()),
-        batch_size=batch_size,
-    )
-    check_text(name or out.absolute().name, "pack name", MAX_NAME)
-    check_output_folder(out)
-    check_replaceable(out)
-    state = state_path(out)
-    check_state(state, resume)
-    errors = Console(stderr=True)
-    with errors.status("opening the generator"):
-        network = load_generator(generator, device=check_device(device), token=token)
+    with joined(device) as (world, place):
+        with world.together():
+            told = RecipeFile() if recipe_file is None else RecipeFile.read(recipe_file)
+            if generator or not told.generator:
+                told = replace(told, generator=generator, fingerprint="")
+            if not told.generator:
+                raise FitError("say which generator, with --generator or in a recipe file (generator = ...)")
+            told = replace(told, name=name or told.name or out.absolute().name, license=license or told.license)
+            recipe = told.recipe({**given_fields(context), **parse_options(option or ())})
+            state = state_path(out)
+            if world.is_first:
+                check_text(told.name, "pack name", MAX_NAME)
+                check_output_folder(out)
+                check_replaceable(out)
+                check_state(state, resume)
+            errors = Console(stderr=True, quiet=not world.is_first)
+            with errors.status("opening the generator"):
+                network = load_generator(told.generator, device=place, token=token)
+            told.check_fits(network)
+        try:
+            with progress_bar(errors) as bars:
+                report = world.reporter(bars)
+                pack = fit_directions(
+                    network,
+                    recipe,
+                    name=told.name,
+                    license=told.license,
+                    progress=bars,
+                    state_path=state,
+                    resume=resume,
+                    world=world,
+                )
+                if not world.is_first:
+                    return
+                extras = {} if no_previews else render_previews(network, pack, progress=report)
+            write(pack, extras, out)
+        except FitInterrupted as stopped:
+            kept = state.is_file() or is_kept(shelf_path(state))
+            hint = f"\nGo on with: {resume_command(context)}" if kept else ""
+            raise FitInterrupted(f"{stopped}{hint}") from None
+        except KeyboardInterrupt:
+            raise FitInterrupted(
+                f"stopped before {out} was written; all samples are kept in {state}.\n"
+                f"Go on with: {resume_command(context)}"
+            ) from None
+        forget_state(state)
+        show(Console(), pack, out)
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[tuple[World, torch.device]]:
+    """The world of this process and the device it works on. Of several processes, those that need not speak are
+    silent: what stops all of them is told once.
+    """
+    world: World | None = None
     try:
-        with progress_bar(errors) as report:
-            pack = fit_directions(
-                network,
-                recipe,
-                name=name or out.absolute().name,
-                license=license,
-                progress=report,
-                state_path=state,
-                resume=resume,
-            )
-            extras = {} if no_previews else render_previews(network, pack, progress=report)
-        write(pack, extras, out)
-    except FitInterrupted as stopped:
-        hint = f"\nGo on with: {resume_command(context)}" if state.is_file() else ""
-        raise FitInterrupted(f"{stopped}{hint}") from None
-    except KeyboardInterrupt:
-        raise FitInterrupted(
-            f"stopped before {out} was written; all samples are kept in {state}.\nGo on with: {resume_command(context)}"
-        ) from None
-    for kept in (state, shelf_path(state)):
-        if kept is not None:
-            kept.unlink(missing_ok=True)
-    show(Console(), pack, out)
+        place = check_device(device)
+        world = World.join(place)
+        with world.listening():
+            yield world, place
+    except (EiganError, KeyboardInterrupt):
+        if not (launched_first() if world is None else world.speaks):
+            raise typer.Exit(1) from None
+        raise
+    finally:
+        if world is not None:
+            world.leave()
+
+
+def given_fields(context: typer.Context) -> dict[str, Any]:
+    """The recipe's fields that stand on the command line; the others' defaults count less than a recipe file."""
+    own = {field.name for field in fields(Recipe)}
+    return {name: context.params[name] for name in given_names(context) if name in own}
+
+
+def given_names(context: typer.Context) -> list[str]:
+    """Parameters that stand on the command line."""
+    names = [parameter.name or "" for parameter in context.command.params]
+    return [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
 
 
 def parse_options(given: Sequence[str]) -> dict[str, Any]:
@@ -123,9 +167,11 @@ def parse_options(given: Sequence[str]) -> dict[str, Any]:
 
 
 def check_device(name: str) -> torch.device:
-    """The device called `name`. Raises FitError when this machine has none of that name."""
+    """The device called `name`; of several processes on a machine, each one's own. Raises FitError when there is none
+    of that name.
+    """
     try:
-        device = torch.device(name)
+        device = local_device(torch.device(name))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
@@ -169,11 +215,17 @@ def state_path(out: Path) -> Path:
 
 
 def check_state(state: Path, resume: bool) -> None:
-    """Raise FitError when samples of an earlier fit lie there and nobody said what to do with them, or none do."""
-    if state.exists() and not resume:
-        raise FitError(f"{state} keeps the samples of an interrupted fit; add --resume to go on, or delete it")
-    if resume and not state.exists():
+    """Raise FitError when an earlier fit's state lies there and nobody said what to do with it, or none does."""
+    kept = [path for path in (state, shelf_path(state)) if is_kept(path)]
+    if kept and not resume:
+        files = " and ".join(map(str, kept))
+        raise FitError(f"{files}: kept by an interrupted fit; add --resume to go on, or delete what it kept")
+    if resume and not kept:
         raise FitError(f"nothing to resume: {state} does not exist; leave --resume out")
+
+
+def is_kept(path: Path | None) -> bool:
+    return path is not None and path.exists()
 
 
 def write(pack: DirectionPack, previews: dict[str, bytes], out: Path) -> None:
@@ -192,14 +244,15 @@ def write(pack: DirectionPack, previews: dict[str, bytes], out: Path) -> None:
 
 
 def resume_command(context: typer.Context) -> str:
-    """The command line that goes on: every option given, but no secret."""
-    words = ["hub-export", "fit"]
-    for option in context.command.params:
-        value = context.params.get(option.name or "")
-        if option.name in (*SECRET, "resume") or value is None or value == option.default:
+    """The command line that goes on: all that was given, but no secret."""
+    words, given = ["hub-export", "fit"], given_names(context)
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name not in given or parameter.name in (*SECRET, "resume"):
             continue
         for each in value if isinstance(value, (list, tuple)) else [value]:
-            words += [option.opts[0]] if each is True else [option.opts[0], str(each)]
+            flag = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
+            words += flag if each is True else [*flag, str(each)]
     return shlex.join([*words, "--resume"])
 
 

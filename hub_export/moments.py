@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +14,18 @@ from torch.nn.grad import conv2d_weight
 from eigan.errors import FitError
 from hub_export.sampling import PIXEL_BATCH, uses_onednn
 from hub_export.shelf import read_tensors, write_tensors
+from hub_export.world import World
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over rows x: count, sum of (x - shift) and of (x - shift)(x - shift)ᵀ. CPU; float32 of a piece, else 64."""
+    """Sums over rows x: count, sum of (x - shift) and of (x - shift)(x - shift)ᵀ.
+
+    Of a piece: float32, on the rows' device. Of more: float64.
+    """
 
     count: int
-    shift: Tensor  # (D,) float32, the mean of the first rows: keeps the sums small, so that none of them cancel
+    shift: Tensor  # (D,) float32, CPU, the mean of the first rows: keeps the sums small, so that none of them cancel
     total: Tensor  # (D,)
     outer: Tensor  # (D, D)
 
@@ -37,6 +41,9 @@ class Moments:
     def __init__(self, dim: int):
         self._sums = Sums(0, torch.zeros(dim), *_zeros(dim))
         self._buffers = (self._sums, Sums(0, torch.zeros(dim), *_zeros(dim)))
+        self._shift_on: dict[
+            torch.device, tuple[Tensor, Tensor]
+        ] = {}  # a copy for each piece would wait for the device
 
     @property
     def count(self) -> int:
@@ -61,16 +68,22 @@ class Moments:
         if not self.count:
             self._sums = replace(self._sums, shift=rows.mean(dim=0).cpu())
 
+    @property
+    def shift(self) -> Tensor:
+        """(D,), float32, CPU: what sums are taken about."""
+        return self._sums.shift
+
     @torch.no_grad()
     def sum(self, rows: Tensor) -> Sums:
-        """The sums over rows (n, D), products in float32; changes nothing, so that threads may sum at once."""
+        """The sums over rows (n, D), products in float32; changes no sums, so that threads may sum at once."""
         shift = self._sums.shift
-        centred = rows - shift.to(rows.device)
-        return Sums(len(rows), shift, centred.sum(dim=0).cpu(), _gram(centred).cpu())
+        centred = rows - self._shift_at(rows.device)
+        return Sums(len(rows), shift, centred.sum(dim=0), _gram(centred))
 
     def add(self, sums: Sums) -> None:
-        """Take in what `sum` gave. Raises FitError when it is not finite."""
+        """Take in what `sum` or `sum_up` gave. Raises FitError when it is not finite."""
         mine = self._sums
+        sums = replace(sums, total=sums.total.cpu(), outer=sums.outer.cpu())
         if not sums.total.isfinite().all():
             raise FitError(
                 f"the generator's mapping gave NaN or infinite codes between rows {mine.count:,} and "
@@ -81,6 +94,16 @@ class Moments:
         np.add(mine.total.numpy(), sums.total.numpy(), out=spare.total.numpy())
         np.add(mine.outer.numpy(), sums.outer.numpy(), out=spare.outer.numpy())
         self._sums = Sums(mine.count + sums.count, mine.shift, spare.total, spare.outer)
+
+    def share(self, world: World) -> None:
+        """Make the moments of all processes those of the first. Raises Stopped, as every exchange."""
+        if world.size == 1:
+            return
+        mine = self._sums if world.is_first else Moments(self.dim)._sums
+        count = torch.tensor([mine.count])
+        tensors = [mine.shift.clone(), mine.total.clone(), mine.outer.clone()]
+        world.sum_(count, *tensors)  # zeros but for the first process
+        self._sums = Sums(int(count), *tensors)
 
     def merge(self, other: Moments) -> None:
         """Take in the rows that `other` has seen.
@@ -112,6 +135,15 @@ class Moments:
         mean = self._sums.total / self.count
         centred = self._sums.outer - self.count * torch.outer(mean, mean)
         return (centred + centred.t()) / (2 * (self.count - 1))
+
+    def _shift_at(self, device: torch.device) -> Tensor:
+        shift = self._sums.shift
+        if device.type == "cpu":
+            return shift
+        known = self._shift_on.get(device)
+        if known is None or known[0] is not shift:
+            known = self._shift_on[device] = (shift, shift.to(device))
+        return known[1]
 
     def _check_count(self, needed: int) -> None:
         if self.count < needed:
@@ -152,8 +184,32 @@ class Moments:
         return moments
 
 
-def _zeros(dim: int) -> tuple[Tensor, Tensor]:
-    return torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
+@torch.no_grad()
+def sum_up(pieces: Iterable[Sums], shift: Tensor, device: torch.device) -> Sums:
+    """The sums of all `pieces` (about `shift`, none is fine), added up in float64 on `device`.
+
+    A CUDA device is not waited for; one that has no float64 (mps) is asked for its sums at every piece.
+    """
+    count, total, outer = 0, *_zeros(len(shift), device if device.type == "cuda" else torch.device("cpu"))
+    for piece in pieces:
+        count += piece.count
+        _add_to(total, piece.total)
+        _add_to(outer, piece.outer)
+    return Sums(count, shift, total, outer)
+
+
+def _add_to(into: Tensor, values: Tensor) -> None:
+    if into.device.type == "cpu":  # by NumPy, on one thread, as in `Moments.add`
+        np.add(into.numpy(), values.cpu().numpy(), out=into.numpy())
+    else:
+        into += values
+
+
+def _zeros(dim: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    return (
+        torch.zeros(dim, dtype=torch.float64, device=device),
+        torch.zeros(dim, dim, dtype=torch.float64, device=device),
+    )
 
 
 def _gram(rows: Tensor) -> Tensor:

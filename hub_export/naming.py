@@ -20,8 +20,6 @@ amounts = { "age" = 2.0, "smile" = 1.5 }
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +31,8 @@ from torch import Tensor
 from eigan.errors import PackFormatError, UnknownName, list_names, lookup
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, Preset
-from eigan.plain_files import read_plain
 from eigan.strict_json import StrictModel
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MAX_NAMES_BYTES = 2**20
-MAX_DOTS = 16
-KEY_PART = re.compile(r"""[ \t]*["'\w-]*[ \t]*""")
+from hub_export.toml_files import read_toml
 
 
 class DirectionName(StrictModel):
@@ -72,13 +61,7 @@ class Names(StrictModel):
 
 def read_names(path: Path) -> Names:
     """The checked contents of a names file. Raises PackFormatError with the place of the first problem."""
-    data = read_plain(path, MAX_NAMES_BYTES)
-    try:
-        text = data.decode()
-        check_dots(text)
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise PackFormatError(f"{path} cannot be read as TOML: {error}") from None
+    values = read_toml(path)
     try:
         # TOML writes 3 for 3.0 and has no tuples: lax here, the pack's own checks are strict
         return Names.model_validate(values, strict=False)
@@ -86,15 +69,6 @@ def read_names(path: Path) -> Names:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part)[:40] for part in first["loc"])
         raise PackFormatError(f"{path.name}: {place}: {first['msg']}") from None
-
-
-def check_dots(text: str) -> None:
-    """Raise PackFormatError on a key of many dotted parts: the parser's time grows with the cube of their number."""
-    run = 0
-    for part in text.split("."):
-        run = run + 1 if KEY_PART.fullmatch(part) else 0
-        if run > MAX_DOTS:
-            raise PackFormatError(f"a key has more than {MAX_DOTS} dots; a file of names needs none")
 
 
 def name_directions(packs: Sequence[DirectionPack], names: Names) -> DirectionPack:
@@ -133,6 +107,7 @@ def _named(packs: dict[str, DirectionPack], entry: DirectionName) -> Direction:
         fitted,
         name=entry.name,
         vector=-vector if entry.flip else vector,
+        model=fitted.model.negated() if fitted.model and entry.flip else fitted.model,
         layers=layers,
         poles=entry.poles or ("", ""),
         amount_range=(low, high),
@@ -142,7 +117,7 @@ def _named(packs: dict[str, DirectionPack], entry: DirectionName) -> Direction:
 
 
 def _rows(fitted: Direction, layers: LayerRange) -> Tensor:
-    """The fitted vector on `layers`: one vector serves any layer, a vector per layer only its own."""
+    """The fitted vector on `layers`: one vector, or a model, serves any layer; a vector per layer only its own."""
     if fitted.vector.ndim == 1:
         return fitted.vector
     if layers.start < fitted.layers.start or layers.stop > fitted.layers.stop:

@@ -18,6 +18,7 @@ from eigan.pack import Direction, DirectionPack
 from eigan.render import Pictures, Renderer, grid
 
 CONTACT_SHEET = "previews/contact-sheet.webp"
+PLOT_PREFIX = "plot-"  # of file names that are plots'; no direction's begins so
 SHEET_DIRECTIONS = 40  # rows of the contact sheet; a WebP ends at 16,383 pixels
 LABEL_WIDTH = 150
 LABEL_SIZE = 13
@@ -108,11 +109,12 @@ def contact_sheet(names: Sequence[str], rows: Sequence[Pictures]) -> Image.Image
 
 
 def slugs(names: Sequence[str]) -> list[str]:
-    """File names without suffix (a-z, 0-9, - and _), one for each name, all different, none of them the sheet's."""
+    """File names without suffix (a-z, 0-9, - and _), one for each name, all different, none the sheet's or a plot's."""
     taken, found = {"contact-sheet"}, []
     for i, name in enumerate(names):
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
         stem = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:MAX_SLUG].rstrip("-_") or f"direction-{i:02d}"
+        stem = f"direction-{stem}" if f"{stem}-".startswith(PLOT_PREFIX) else stem
         slug, copy = stem, 1
         while slug in taken:
             copy += 1

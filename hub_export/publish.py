@@ -7,27 +7,19 @@ read the tag back. A version, once tagged, is never written again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
-from huggingface_hub.errors import GatedRepoError, LocalTokenNotFoundError, RepositoryNotFoundError
+from huggingface_hub import constants, get_token
 
-from eigan import hub
-from eigan.errors import EiganError, HubError, PublishError
-from eigan.hub import ATTEMPTS, HubRef, Token, ask, hash_matches, parse_ref, sort_versions, version_key
-from eigan.hub_errors import explain, is_transient, is_unreachable, server_says, status_of
-from hub_export.staging import CHANGELOG, MAX_TEXT_BYTES, Kind, kind_of, sizes
+from eigan.errors import CheckpointError, PackFormatError, PublishError, PublishInterrupted, list_names
+from eigan.hub import HubRef, Token, parse_ref, sort_versions, version_key
+from hub_export.difference import Difference, FileChanges, compare_files
+from hub_export.repository import MAIN, NOTHING, Contents, Gate, Progress, Repository
+from hub_export.staging import CHANGELOG, Edition, Kind, kind_of, sizes
 
-Progress = Callable[[str], None]
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
-MAIN = constants.DEFAULT_REVISION
-STALE_PARENT = 412
-TAG_EXISTS = 409
-NOTHING = "nothing was published"
-UNKNOWN = "the answer got lost, so the files may be there, untagged"
 
 
 @dataclass(frozen=True)
@@ -52,26 +44,60 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The version that a release comes after.
+
+    files: what the release does to its files. difference: in what they say; None where the earlier one cannot be read,
+    and `unreadable` then says why.
+    """
+
+    tag: str
+    files: FileChanges
+    difference: Difference | None
+    unreadable: str = ""
+
+
+@dataclass(frozen=True)
 class Release:
     """Everything a publish will do, worked out and checked, with nothing written yet.
 
-    head: the commit it goes on top of; None: the repository is to be made. vanished: files to delete.
-    commit: where exactly these files are already, "" when nowhere; is_tagged: and under this version.
+    changes: what the version says that it changed. head: the commit it goes on top of; None: the repository is to be
+    made, `private` or not. gate: the access to set, "" to leave it. vanished: files to delete. commit: where exactly
+    these files are already, "" when nowhere; is_tagged: and under this version.
     """
 
     repo_id: str
     version: str
     kind: Kind
     files: Mapping[str, bytes | Path]
-    message: str = ""
+    changes: str = ""
+    private: bool = False
+    gate: Gate | None = None
     head: str | None = None
     vanished: tuple[str, ...] = ()
     commit: str = ""
     is_tagged: bool = False
+    earlier: Earlier | None = None
 
     @property
     def tag(self) -> str:
         return f"v{self.version}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(sizes(self.files).values())
+
+    @property
+    def advice(self) -> str:
+        """A sentence when the changes ask for a larger step than the version takes; else ""."""
+        if self.earlier is None or self.earlier.difference is None:
+            return ""
+        wanted = self.earlier.difference.next_version(self.earlier.tag)
+        if version_key(self.version) >= version_key(wanted):
+            return ""
+        why = "saved edits break" if self.earlier.difference.bump == "major" else "something was added"
+        return f"{why} since {self.earlier.tag}, which asks for version {wanted}"
 
     def on_top_of(self, contents: Contents) -> Release:
         """This release as the next commit after `contents`, or as that commit when it holds the same already."""
@@ -82,24 +108,12 @@ class Release:
             )
         vanished = sorted(n for n in contents.files if self.kind.owns(n) and n not in self.files)
         commit = contents.commit if contents.holds(self) else ""
-        return replace(self, head=contents.commit, vanished=tuple(vanished), commit=commit)
+        gate = None if self.gate == contents.gate else self.gate
+        return replace(self, head=contents.commit, vanished=tuple(vanished), commit=commit, gate=gate)
 
     def published(self, commit: str) -> Published:
         url = f"{constants.ENDPOINT}/{self.repo_id}/tree/{self.tag}"
         return Published(self.repo_id, self.version, commit, url, sorted(self.files), self.is_tagged, self.kind.loader)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a revision of the repository holds. files: name -> the Hub's entry, with its hash."""
-
-    commit: str
-    files: Mapping[str, Any]
-
-    def holds(self, release: Release) -> bool:
-        """Whether it is exactly the release: every file with these bytes, and no other file of its kind."""
-        owned = {name for name in self.files if release.kind.owns(name)}
-        return owned == set(release.files) and all(hash_matches(c, self.files[n]) for n, c in release.files.items())
 
 
 def publish(
@@ -109,75 +123,107 @@ def publish(
     *,
     token: Token = None,
     private: bool = False,
+    gated: Gate | None = None,
     message: str = "",
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Published:
     """Publish the direction pack or generator in `folder` as `version` ("1.2.0") of `repo_id`, tagged "v1.2.0".
 
-    private: if the repository is made by this. message: what changed, one change a line, for the changelog and the
-    card. dry_run: write nothing.
+    private: if the repository is made by this; one that is public already is refused. gated: readers ask for access,
+    which they get at once ("auto") or from a person ("manual"); None leaves that as it is. message: what changed, one
+    change a line, for the changelog and the card; empty, what differs from the version before. dry_run: write nothing.
 
     Raises:
         PublishError: nothing was published, or only the tag is missing; the message says which, and what to do.
+        PublishInterrupted: stopped by Ctrl-C; the message says what is there.
         PackFormatError, CheckpointError: the folder is damaged.
     """
-    release = plan(folder, repo_id, version, token=token, message=message)
+    release = plan(folder, repo_id, version, token=token, message=message, private=private, gated=gated)
     if dry_run:
         return release.published(release.commit)
-    return carry_out(release, token=token, private=private, progress=progress)
+    return carry_out(release, token=token, progress=progress)
 
 
-def plan(folder: str | Path, repo_id: str, version: str, *, token: Token = None, message: str = "") -> Release:
+def plan(
+    folder: str | Path,
+    repo_id: str,
+    version: str,
+    *,
+    token: Token = None,
+    message: str = "",
+    private: bool = False,
+    gated: Gate | None = None,
+) -> Release:
     """The release that publishing would make. Reads the folder and the Hub, writes nothing. Raises as `publish`."""
     check_names(repo_id, version)
     kind = kind_of(Path(folder))
-    kind.check(Path(folder))
-    client = _Client(repo_id, token)
-    tags = client.tags()
+    content = kind.read(Path(folder))
+    repository = Repository(repo_id, token)
+    tags = repository.tags()
     tagged = {version_key(tag): tag for tag in sort_versions(tags or ())}
     wanted, newest = version_key(version), max(tagged, default=(0, 0, 0))
-    before = [tag for key, tag in sorted(tagged.items()) if key < wanted]
-    published = client.changelog(before[-1]) if before else ""
-    release = Release(repo_id, version, kind, kind.stage(Path(folder), repo_id, version, message, published), message)
-    if tags is None:
-        return release
-    if wanted in tagged:
-        contents = client.contents(tagged[wanted])
-        if contents.holds(release):
-            return replace(release, head=contents.commit, commit=contents.commit, is_tagged=True)
-        raise PublishError(
-            f"version {version} of {repo_id} exists with other bytes, and a published version never changes; "
-            f"publish as {_next_patch(newest)}"
-        )
-    if newest > wanted:
+    if newest > wanted and wanted not in tagged:
         raise PublishError(
             f"{repo_id} is at {'.'.join(map(str, newest))} already, so {version} would go back; "
             f"publish as {_next_patch(newest)} or higher"
         )
-    return release.on_top_of(client.contents(MAIN))
+    before = max((key for key in tagged if key < wanted), default=None)
+    past = None if before is None else _Past.read(repository, tagged[before], kind, content)
+    edition = Edition(repo_id, version, message)
+    if past:
+        edition = replace(edition, before=past.tag, older=past.changelog, difference=past.difference)
+    staged = kind.stage(Path(folder), edition)
+    release = Release(repo_id, version, kind, staged.files, staged.changes, private, gated)
+    if past:
+        release = replace(release, earlier=past.against(release))
+    if tags is None:
+        return release
+    contents = repository.contents(tagged.get(wanted, MAIN))
+    if private and not contents.is_private:
+        raise PublishError(
+            f"{repo_id} is public, so nothing was published; make it private at "
+            f"{constants.ENDPOINT}/{repo_id}/settings, or leave out --private"
+        )
+    if wanted in tagged:
+        if differing := contents.differing(release):
+            raise PublishError(
+                f"version {version} of {repo_id} exists with other bytes ({list_names(differing, 5)}), and a "
+                f"published version never changes; publish as {_next_patch(newest)}"
+            )
+        return replace(release.on_top_of(contents), is_tagged=True)
+    release = release.on_top_of(contents)
+    if not (tagged or release.commit):
+        _refuse_strangers(repository, contents, kind)
+    return release
 
 
-def carry_out(
-    release: Release, *, token: Token = None, private: bool = False, progress: Progress | None = None
-) -> Published:
-    """Do what `plan` worked out. Raises PublishError."""
+def carry_out(release: Release, *, token: Token = None, progress: Progress | None = None) -> Published:
+    """Do what `plan` worked out. Raises PublishError, PublishInterrupted."""
     report = progress or (lambda line: None)
-    if release.is_tagged:
+    if release.is_tagged and release.gate is None:
         return release.published(release.commit)
     if token is False or (token is None and get_token() is None):
         raise PublishError("no Hub token; run `hf auth login` with one that may write, set HF_TOKEN, or pass one")
-    client = _Client(release.repo_id, token)
-    if release.head is None:
-        report(f"creating {release.repo_id}")
-        client.create(private=private)
-        release = release.on_top_of(client.contents(MAIN))
-    commit = release.commit
-    if not commit:
-        report(f"uploading {len(release.files)} files, {sum(sizes(release.files).values()):,} bytes")
-        commit = client.commit(release)
-    report(f"tagging {commit[:8]} as {release.tag}")
-    client.tag(release.tag, commit)
+    repository, state = Repository(release.repo_id, token), NOTHING
+    try:
+        if release.head is None:
+            report(f"creating {release.repo_id}")
+            state = f"{NOTHING}, but the repository may be there, empty"
+            repository.create(private=release.private)
+            release = release.on_top_of(repository.contents(MAIN))
+        if release.gate is not None:
+            report(f"setting access to {release.gate}")
+            repository.set_gate(release.gate)
+        if not (commit := release.commit):
+            state = "the files may be on the Hub, untagged"
+            commit = repository.commit(release, report)
+        if not release.is_tagged:
+            report(f"tagging {commit[:8]} as {release.tag}")
+            state = f"the files are on the Hub (commit {commit[:8]}), the tag {release.tag} maybe not"
+            repository.tag(release.tag, commit)
+    except KeyboardInterrupt:
+        raise PublishInterrupted(f"stopped: {state}. Run the same command again, it goes on from there") from None
     return release.published(commit)
 
 
@@ -192,145 +238,45 @@ def check_names(repo_id: str, version: str) -> None:
         )
 
 
-def _next_patch(version: tuple[int, int, int]) -> str:
-    return f"{version[0]}.{version[1]}.{version[2] + 1}"
+@dataclass(frozen=True)
+class _Past:
+    """The version before, as far as it is needed to say what changed since."""
 
+    tag: str
+    contents: Contents
+    changelog: str
+    difference: Difference | None
+    unreadable: str
 
-class _Client:
-    """The calls that publishing makes on one repository; each fails with a PublishError that says what to do."""
-
-    def __init__(self, repo_id: str, token: Token) -> None:
-        self.repo_id = repo_id
-        self.token = token
-        self.api: HfApi = hub.hub_api(token)
-
-    def tags(self) -> list[str] | None:
-        """Names of all tags; None when there is no such repository (or none that this token may see)."""
+    @classmethod
+    def read(cls, repository: Repository, tag: str, kind: Kind, content: object) -> _Past:
+        contents = repository.contents(tag)
+        changelog = repository.changelog(tag) if CHANGELOG in contents.files else ""
+        difference, unreadable = None, ""
         try:
-            return [tag.name for tag in ask(lambda: self.api.list_repo_refs(self.repo_id)).tags]
-        except GatedRepoError as error:
-            raise self.refusal(error) from error
-        except RepositoryNotFoundError:
-            return None
-        except Exception as error:
-            raise self.refusal(error) from error
+            old = kind.fetch(HubRef(repository.repo_id, contents.commit), repository.token)
+            difference = kind.compare(old, content)
+        except (PackFormatError, CheckpointError) as error:  # the same at every attempt, so the bytes stay the same
+            unreadable = str(error)
+        except OSError as error:
+            raise repository.refusal(error) from error
+        return cls(tag, contents, changelog, difference, unreadable)
 
-    def contents(self, revision: str, state: str = NOTHING) -> Contents:
-        try:
-            info = ask(lambda: self.api.model_info(self.repo_id, revision=revision, files_metadata=True))
-        except Exception as error:
-            raise self.refusal(error, state) from error
-        return Contents(str(info.sha), {sibling.rfilename: sibling for sibling in info.siblings or ()})
+    def against(self, release: Release) -> Earlier:
+        owned = {name: name for name in self.contents.files if release.kind.owns(name)}
+        files = compare_files(owned, release.files, self.contents.has)
+        return Earlier(self.tag, files, self.difference, self.unreadable)
 
-    def changelog(self, tag: str) -> str:
-        """CHANGELOG.md of a published version; "" when it has none."""
-        if CHANGELOG not in self.contents(tag).files:
-            return ""
-        ref = HubRef(self.repo_id, tag, CHANGELOG)
-        try:
-            folder = hub.download(ref, [CHANGELOG], max_bytes=MAX_TEXT_BYTES, token=self.token)
-        except HubError as error:
-            raise PublishError(f"the changelog of {tag} could not be read, nothing was published: {error}") from error
-        return (folder.path / CHANGELOG).read_text("utf-8", "replace")
 
-    def create(self, *, private: bool) -> None:
-        try:
-            ask(lambda: self.api.create_repo(self.repo_id, private=private or None, exist_ok=True))
-        except Exception as error:
-            raise self.refusal(error) from error
-
-    def commit(self, release: Release) -> str:
-        """The one commit that holds the release. A lost answer is not a failure: the Hub is asked what it has."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                commit = str(self._create_commit(release).oid)
-                break
-            except Exception as error:
-                now = self.contents(MAIN, UNKNOWN)
-                if now.holds(release):
-                    return now.commit
-                if status_of(error) == STALE_PARENT or now.commit != release.head:
-                    raise PublishError(
-                        f"someone else published to {self.repo_id} in the meantime; nothing of yours was. "
-                        "Run the same command again, it will build on theirs"
-                    ) from error
-                if not is_transient(error) or attempt == ATTEMPTS:
-                    raise self.refusal(error) from error
-                hub.sleep(2.0 ** (attempt - 1))
-        if not self.contents(commit, UNKNOWN).holds(release):
-            raise PublishError(
-                f"{self.repo_id} kept other files than were sent (commit {commit[:8]}), so it was not tagged; "
-                "is there a .gitignore in the repository? Remove it and run the same command again"
-            )
-        return commit
-
-    def _create_commit(self, release: Release) -> Any:
-        return self.api.create_commit(
-            self.repo_id,
-            [
-                *(CommitOperationAdd(name, content) for name, content in sorted(release.files.items())),
-                *(CommitOperationDelete(name, is_folder=False) for name in release.vanished),
-            ],
-            commit_message=f"Version {release.version}",
-            commit_description=release.message,
-            parent_commit=release.head,
+def _refuse_strangers(repository: Repository, contents: Contents, kind: Kind) -> None:
+    """Raise PublishError when the repository holds something else, whose manifest would be overwritten."""
+    stated = repository.stated_format(contents)
+    if stated not in ("", kind.format):
+        raise PublishError(
+            f"{repository.repo_id} holds a config.json that is no {kind.noun}'s ({stated}); "
+            "publish in a repository of its own"
         )
 
-    def tag(self, tag: str, commit: str) -> None:
-        """Tag `commit`, and read the tag back."""
-        try:
-            ask(lambda: self.api.create_tag(self.repo_id, tag=tag, revision=commit))
-        except Exception as error:
-            if status_of(error) != TAG_EXISTS:  # else: an earlier attempt whose answer was lost, or somebody else
-                reason = self.refusal(
-                    error, f"the files are on the Hub (commit {commit[:8]}), only the tag {tag} is not"
-                )
-                raise reason from error
-        if (tagged := self.contents(tag).commit) != commit:
-            raise PublishError(
-                f"{tag} of {self.repo_id} is now commit {tagged[:8]}, not {commit[:8]}: someone else published it "
-                "in the meantime. Publish yours as the next version"
-            )
 
-    def refusal(self, error: Exception, state: str = NOTHING) -> PublishError:
-        """`error` as one sentence: what the Hub said, what there is now, what to do."""
-        if isinstance(error, EiganError):
-            return PublishError(f"{error}; {state}")
-        status = status_of(error)
-        where = f"{self.repo_id}: {state}"
-        if isinstance(error, LocalTokenNotFoundError):
-            return PublishError(f"no Hub token for {where}. Run `hf auth login` with one that may write, or pass one")
-        if status == 401 and not isinstance(error, RepositoryNotFoundError):
-            return PublishError(
-                f"the Hub does not accept this token for {where}. "
-                f"Make one that may write at {constants.ENDPOINT}/settings/tokens, then run `hf auth login`"
-            )
-        if status == 403 and not isinstance(error, RepositoryNotFoundError):
-            return PublishError(f"{self._why_forbidden()} (for {where})")
-        if is_unreachable(error):
-            return PublishError(
-                f"the Hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}) for {where}. "
-                "Check the network, then run the same command again"
-            )
-        if status is not None and status >= 500:
-            return PublishError(f"the Hub answered {status} for {where}. Run the same command again in a few minutes")
-        if isinstance(error, ValueError):  # the Hub's check of the front matter
-            return PublishError(f"the Hub refused the model card of {where}. It said: {server_says(error)}")
-        return PublishError(f"{explain(error, HubRef(self.repo_id))}; {state}")
-
-    def _why_forbidden(self) -> str:
-        """Which of the three reasons a 403 has: a token that only reads, a foreign namespace, a narrow token."""
-        tokens = f"{constants.ENDPOINT}/settings/tokens"
-        try:
-            me = ask(lambda: self.api.whoami(cache=True), attempts=1)
-        except Exception:  # noqa: BLE001 (only the explanation gets less exact)
-            me = {}
-        names = [me.get("name"), *(org.get("name") for org in me.get("orgs", ()))]
-        if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            return f"this token may only read; make one that may write at {tokens}, then run `hf auth login`"
-        if me and self.repo_id.split("/")[0] not in names:
-            yours = ", ".join(str(name) for name in names)
-            return f"{me.get('name')} may not publish under {self.repo_id.split('/')[0]!r}; use one of: {yours}"
-        return f"this token may not write there; give it write access to {self.repo_id} at {tokens}"
+def _next_patch(version: tuple[int, int, int]) -> str:
+    return f"{version[0]}.{version[1]}.{version[2] + 1}"

@@ -59,23 +59,34 @@ class Recipe:
             _check_whole(self.class_index, "class_index", 0, 10**6)
         _check_whole(self.seed, "seed", 0, MAX_SEED)
         _check_whole(self.batch_size, "batch_size", 0, MAX_BATCH)
+        if not isinstance(self.layers, str):
+            raise FitError(f'layers is {self.layers!r}; wanted text: "all", "8" or "8-11"')
         if self.precision not in PRECISIONS:
             raise FitError(f"precision is {self.precision!r}; wanted one of {', '.join(PRECISIONS)}")
         object.__setattr__(self, "options", _checked_options(self.method, method, self.options))
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:
-        """A recipe from one flat table, as `describe` gives and recipe files hold: its fields and the method's options.
+        """A recipe from one flat table: its fields and the method's options, as a recipe file holds them; or a pack's
+        account of its fit (`DirectionPack.method`: the method is its "name"), in which the method's notes are passed
+        over.
 
         Raises:
-            FitError: no method, a name that is neither, or a value of the wrong kind.
+            FitError: no method, a name that is neither, a value of the wrong kind, or codes of another stream.
         """
+        from hub_export.methods import METHODS
+
         values = dict(values)
-        if "name" in values and "method" not in values:
+        is_account = "name" in values and "method" not in values
+        if is_account:
             values["method"] = values.pop("name")
-        own = {field.name for field in fields(cls)} - {"options"}
         if not isinstance(values.get("method"), str):
             raise FitError("a recipe wants a method, such as method = 'pca'")
+        _check_sampler(values.pop("sampler", None))
+        own = {field.name for field in fields(cls)} - {"options"}
+        if is_account:
+            known = own | lookup(METHODS, values["method"], "method").options.model_fields.keys()
+            values = {name: value for name, value in values.items() if name in known}
         return cls(
             **{name: value for name, value in values.items() if name in own},
             options={name: value for name, value in values.items() if name not in own},
@@ -154,6 +165,16 @@ def _as_json(options: Options | Mapping[str, Any] | None) -> dict[str, Any]:
     if options is None:
         return {}
     return dict(options) if isinstance(options, Mapping) else options.model_dump(mode="json")
+
+
+def _check_sampler(given: object) -> None:
+    from hub_export.sampling import SAMPLER
+
+    if given not in (None, SAMPLER):
+        raise FitError(
+            f"this recipe's codes came from the stream {str(given)[:80]!r}; this version draws {SAMPLER!r}, and would "
+            "find other directions. Use the version that made it, or leave the sampler out."
+        )
 
 
 def _check_whole(value: object, noun: str, low: int, high: int) -> None:

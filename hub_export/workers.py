@@ -1,8 +1,9 @@
-"""Threads that each run torch on one core: work on many blocks at once, results in order."""
+"""Threads that each run torch on one core: work on many blocks at once, results in order; and blocks for a device."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -72,3 +74,42 @@ def single_threaded_workers(count: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def num_cores() -> int:
+    """Cores for this process: those it may run on, divided between the processes that torchrun started here.
+
+    Not torch's number of threads, which torchrun sets to 1: for work beside a device's.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, cores // max(1, int(beside) if beside.isdecimal() else 1))
+
+
+def draws_ahead(device: torch.device) -> bool:
+    """Whether blocks for `device` are drawn by the CPU's cores while the device works."""
+    return device.type != "cpu"
+
+
+def ready_for(device: torch.device, block: Tensor) -> Tensor:
+    """`block`, CPU, where a copy to `device` need not be waited for: pinned memory, for CUDA."""
+    return block.pin_memory() if device.type == "cuda" else block
+
+
+@contextlib.contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Matrix products on a CUDA device are in float32 within, not TF32, whatever the program allows elsewhere."""
+    if device.type != "cuda":
+        yield
+        return
+    flags = torch.backends.cuda.matmul
+    # torch 2.9 has one name for each backend's precision, and complains where old and new names are mixed
+    name, exact = ("fp32_precision", "ieee") if hasattr(flags, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(flags, name)
+    if before in ("tf32", True):
+        setattr(flags, name, exact)
+    try:
+        yield
+    finally:
+        if getattr(flags, name) != before:
+            setattr(flags, name, before)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eigan.edit import Edit, Slider, coordinate, move
+from eigan.edit import Edit, Slider, coordinate, move, unit_move
 from eigan.errors import InvalidCodes, PackFormatError
+from eigan.pack import Direction
 from tests.toys import toy_direction
+from tests.toys_models import varying_direction
 
 DIRECTIONS = [toy_direction(f"d{i}", layers, seed=i) for i, layers in enumerate([(0, 8), (2, 5), (4, 6), (7, 8)])]
+VARYING = [  # their models depend on the code; the last one's moves the first 12 numbers alone
+    varying_direction(f"v{i}", layers, depth=depth, size=size, seed=i)
+    for i, (layers, depth, size) in enumerate([((0, 8), 3, 0), ((2, 5), 1, 0), ((5, 8), 2, 12)])
+]
 amounts = st.floats(-5, 5).map(lambda x: round(x, 3))
-edits = st.lists(st.tuples(st.sampled_from(DIRECTIONS), amounts), max_size=6).map(
-    lambda moves: Edit(tuple(Slider(d, a) for d, a in moves))
-)
+
+
+def edits_of(directions: list[Direction]) -> st.SearchStrategy[Edit]:
+    moves = st.lists(st.tuples(st.sampled_from(directions), amounts), max_size=6)
+    return moves.map(lambda chosen: Edit(tuple(Slider(d, a) for d, a in chosen)))
+
+
+fixed_edits = edits_of(DIRECTIONS)
+edits = edits_of(DIRECTIONS + VARYING)
 
 
 def random_codes(count: int = 2) -> torch.Tensor:
@@ -31,7 +45,7 @@ def test_addition_is_order_free(a: Edit, b: Edit) -> None:
     assert same(a + b, b + a)
 
 
-@given(edits, edits)
+@given(fixed_edits, fixed_edits)
 def test_adding_is_applying_one_after_the_other(a: Edit, b: Edit) -> None:
     assert torch.allclose((a + b).apply(random_codes()), b.apply(a.apply(random_codes())), atol=1e-9)
 
@@ -89,3 +103,57 @@ def test_amounts_out_of_range_are_refused(amount: float) -> None:
 def test_a_direction_of_another_width_is_refused() -> None:
     with pytest.raises(InvalidCodes, match="codes have shape"):
         move(torch.zeros(1, 8, 12), toy_direction(), 1.0)
+
+
+@given(edits)
+@settings(deadline=None)
+def test_a_sum_of_moves_is_the_sum_of_what_each_does_to_the_codes_given(a: Edit) -> None:
+    """Not of what the moves before left: no order is the right one."""
+    base = random_codes()
+    together = base + sum((move(base, s.direction, s.amount) - base for s in a), torch.zeros_like(base))
+    assert torch.allclose(a.apply(base), together, atol=1e-9)
+
+
+@given(st.permutations([Slider(d, a) for d, a in zip(DIRECTIONS + VARYING, [1, -2, 3, 0.5, 4, -5, 2], strict=True)]))
+@settings(deadline=None)
+def test_any_order_of_sliders_is_the_same_edit(sliders: list[Slider]) -> None:
+    assert same(Edit(tuple(sliders)), Edit(tuple(reversed(sliders))))
+
+
+@given(edits)
+@settings(deadline=None)
+def test_layers_that_no_direction_names_keep_their_bits(a: Edit) -> None:
+    """So that a picture is drawn again only from the first layer that moved."""
+    base = random_codes().float()
+    moved = a.apply(base)
+    still = [layer for layer in range(8) if not any(layer in s.direction.layers for s in a if s.amount)]
+    assert torch.equal(moved[:, still], base[:, still])
+
+
+@given(st.sampled_from(VARYING), amounts, st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_a_model_moves_every_row_along_its_own_direction_by_amount_sigmas(
+    direction: Direction, amount: float, seed: int
+) -> None:
+    base = torch.randn(3, 8, 16, generator=torch.Generator().manual_seed(seed))
+    moved = (move(base, direction, amount) - base)[:, direction.layers.slice]
+    torch.testing.assert_close(moved.norm(dim=2), torch.full(moved.shape[:2], abs(amount) * 0.5), atol=1e-5, rtol=1e-5)
+    assert direction.model is not None
+    for n in range(3):
+        wanted = direction.model.directions(base[n, direction.layers.slice])[0]
+        torch.testing.assert_close(moved[n], amount * 0.5 * wanted, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(unit_move(base[:1], direction), unit_move(base[1:2], direction))
+
+
+def test_rows_at_which_a_model_points_nowhere_stay() -> None:
+    direction = VARYING[1]
+    assert direction.model is not None
+    nowhere = replace(direction, model=direction.model.each(torch.zeros_like))
+    assert torch.equal(move(random_codes(), nowhere, 3.0), random_codes())
+
+
+def test_the_coordinate_of_a_varying_direction_is_that_of_its_mean() -> None:
+    direction = VARYING[0]
+    assert torch.equal(
+        coordinate(random_codes(), direction), coordinate(random_codes(), replace(direction, model=None))
+    )

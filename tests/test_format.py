@@ -56,8 +56,21 @@ def test_round_trip(folder: Path) -> None:
     assert read_extras(folder) == {"previews/smile.webp": b"RIFF", "README.md": b"# toy\n"}
 
 
+def test_a_vector_under_two_names_is_written_twice(tmp_path: Path) -> None:
+    smile = toy_pack()["smile"]
+    save_pack(replace(toy_pack(), directions=(smile, replace(smile, name="grin")), presets=()), tmp_path / "twins")
+    assert all(torch.equal(d.vector, smile.vector) for d in read_pack(tmp_path / "twins"))
+
+
 def test_the_same_pack_is_the_same_bytes() -> None:
     assert pack_files(toy_pack(), {}) == pack_files(toy_pack(), {})
+
+
+def test_a_pack_without_models_is_written_as_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte for byte, so that every eigan reads it."""
+    frozen = {p.relative_to(FROZEN).as_posix(): p.read_bytes() for p in FROZEN.rglob("*") if p.is_file()}
+    monkeypatch.setattr("eigan.__version__", json.loads(frozen["config.json"])["eigan_version"])
+    assert pack_files(read_pack(FROZEN), read_extras(FROZEN)) == frozen
 
 
 def test_the_frozen_v1_pack_reads_for_ever() -> None:
@@ -108,7 +121,11 @@ def test_a_full_disk_leaves_the_old_pack(folder: Path, monkeypatch: pytest.Monke
         (lambda m: m["files"].update({"previews/../../x.png": {"sha256": "0" * 64, "size": 1}}), "no file of that"),
         (lambda m: m["files"].update({"C:\\x": {"sha256": "0" * 64, "size": 1}}), "no file of that"),
         (lambda m: m["files"].pop("directions.safetensors"), "lists no directions.safetensors"),
-        (lambda m: m.update(format_version=2), "Upgrade eigan"),
+        (lambda m: m.update(format_version=3), "Upgrade eigan"),
+        (lambda m: m.update(format_version=0), "wanted 1 to 2"),
+        (lambda m: m.update(format_version=10**7), "wanted 1 to 2"),
+        (lambda m: m["files"].update({"models.safetensors": {"sha256": "0" * 64, "size": 1}}), "has no models"),
+        (lambda m: m["directions"][0].update(model={"size": 16, "relu": [False]}), "has no models"),
         (lambda m: m.update(format="something-else"), "format"),
         (lambda m: m.update(surprise=1), "surprise"),
         (lambda m: m["directions"][0].update(sigma=-1.0), "sigma of 'smile'"),

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from eigan.direction_model import DirectionModel
 from eigan.errors import PackFormatError, PackMismatch, UnknownName
 from eigan.pack import DirectionPack, Preset
 from tests.toys import toy_direction, toy_generator, toy_pack
+from tests.toys_models import toy_model, varying_direction
 
 
 def test_lookups_name_what_there_is() -> None:
@@ -100,3 +102,23 @@ def test_packs_load_by_folder(tmp_path: object) -> None:
     pack = DirectionPack.load(f"{tmp_path}/pack")
     assert pack.source == f"{tmp_path}/pack"
     assert pack.names == ["smile", "age", "light"]
+
+
+def test_a_model_is_of_one_direction_that_depends_on_the_code() -> None:
+    direction = varying_direction(size=12)
+    assert direction.code_dim == 16 and direction.model is not None and direction.model.size == 12
+    vector = direction.vector
+    for changes, message in (
+        ({"model": toy_model(2, count=2)}, "2 directions of 16"),
+        ({"model": toy_model(2, size=17)}, "1 directions of 17 numbers"),
+        ({"model": DirectionModel(1, 16, vector[None])}, "global model"),
+        ({"vector": vector.expand(8, 16)}, "vector for each layer"),
+    ):
+        with pytest.raises(PackFormatError, match=message):
+            replace(direction, **changes)  # type: ignore[arg-type]
+
+
+def test_a_models_weights_are_kept_apart_from_training() -> None:
+    trained = toy_model(1).each(lambda t: t.requires_grad_())
+    model = replace(varying_direction(), model=trained).model
+    assert model is not None and not any(t.requires_grad for t in model.tensors().values())

@@ -12,10 +12,12 @@ from eigan.errors import InvalidCodes
 from eigan.latents import seeded_z
 from eigan.render import Renderer, grid, strip, to_uint8
 from tests.toys import toy_direction, toy_generator
+from tests.toys_models import varying_direction
 
 GENERATOR = toy_generator()
 CODES = GENERATOR.mapping(seeded_z([1, 2], 16), truncation_psi=0.7)
 DIRECTIONS = [toy_direction(f"d{i}", layers, seed=i) for i, layers in enumerate([(0, 8), (2, 5), (4, 6), (7, 8)])]
+DIRECTIONS += [varying_direction("v0", (0, 8), seed=1), varying_direction("v1", (5, 8), depth=1, seed=2)]
 
 
 @settings(deadline=None, max_examples=30)
@@ -48,6 +50,10 @@ def test_a_late_slider_computes_only_late_stages(monkeypatch: pytest.MonkeyPatch
     assert ran == []
     renderer.render(CODES, DIRECTIONS[3] * 1.0, noise_mode="none")
     assert ran == ["b4", "b8", "b16", "b32"]
+    renderer.render(CODES)
+    ran.clear()
+    renderer.render(CODES, DIRECTIONS[5] * 1.0)  # made by a model, from row 5 on
+    assert ran == ["b16", "b32"]
 
 
 def test_batching_never_changes_a_picture() -> None:

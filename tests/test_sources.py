@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import eigan
 from eigan import sources
 from eigan.errors import CheckpointError, PackFormatError, PackMismatch, UnknownName
-from eigan.format import save_pack
+from eigan.format import pack_files, save_pack
+from eigan.model_file import MODELS
 from eigan.pack import MadeFor
 from eigan.readers.safetensors import save_generator
+from tests.fakehub.server import FakeHub
 from tests.toys import toy_generator, toy_pack
+from tests.toys_models import varying_pack
 
 
 @pytest.fixture
@@ -94,3 +98,17 @@ def test_a_pack_that_names_no_usable_source_says_so(bundles: Path, source: str) 
     made_for = replace(MadeFor.describe(toy_generator(seed=9)), source=source)
     with pytest.raises(PackMismatch, match="cannot be fetched"):
         sources.generator_for(replace(toy_pack(), made_for=made_for))
+
+
+def test_a_pack_with_models_comes_from_the_hub_whole(hub: FakeHub, tmp_path: Path) -> None:
+    pack = varying_pack()
+    hub.store.push("user/varying", pack_files(pack, {}), tag="v1.0.0")
+    codes = torch.randn(1, 8, 16, generator=torch.Generator().manual_seed(0))
+    for offline in (False, True):
+        back = sources.load_pack("user/varying@v1.0.0", token=False, offline=offline)
+        edit, own = (p.edit({"turn": 1.5, "tilt": -1.0}) for p in (back, pack))
+        torch.testing.assert_close(edit.apply(codes), own.apply(codes))
+    del (files := pack_files(pack, {}))[MODELS]
+    hub.store.push("user/broken", files, tag="v1.0.0")
+    with pytest.raises(PackFormatError, match=r"models\.safetensors of .* cannot be read"):
+        sources.load_pack("user/broken@v1.0.0", token=False)

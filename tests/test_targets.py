@@ -13,6 +13,7 @@ from eigan import Direction, LayerRange, PackFormatError, project, set_coordinat
 from eigan.edit import coordinate, move
 from eigan.errors import InvalidCodes
 from eigan.targets import project_vectors
+from tests.toys_models import varying_direction
 
 DIM, LAYERS = 12, 6
 SEEDS = st.integers(0, 2**16)
@@ -121,3 +122,12 @@ def test_what_cannot_be_projected_is_told() -> None:
     with pytest.raises(PackFormatError, match="one shape"):
         project(direction, [a_direction(1, rows=3)])
     assert project(direction, [a_direction(1, name="x" * 80)]).name.endswith("…")
+
+
+def test_directions_that_depend_on_the_code_have_no_coordinate_and_no_projection() -> None:
+    varying, fixed = varying_direction(dim=DIM, layers=(1, 4)), a_direction(0)
+    with pytest.raises(PackFormatError, match="'turn' depends on the code"):
+        set_coordinate(codes(0), varying, 1.0)
+    for direction, conditions in ((varying, [fixed]), (fixed, [fixed, varying])):
+        with pytest.raises(PackFormatError, match="turn depends on the code; only fixed"):
+            project(direction, conditions)

@@ -105,6 +105,13 @@ class Generator(nn.Module, ABC):
     def style_weights(self, layers: LayerRange | None = None) -> Tensor:
         """(D, M): what SeFa factorises, the affine weights of `layers` side by side."""
 
+    def linear_map(self, stage_name: str) -> Tensor | None:
+        """A (M, z_dim), where the M features after the named stage are A z and what does not depend on z; else None.
+
+        None does not say that the stage is not linear, only that no such matrix is known.
+        """
+        return None
+
     def config(self) -> dict[str, Any]:
         """JSON-ready description from which, with the weights, the same generator is built again."""
         return self.settings.to_json()

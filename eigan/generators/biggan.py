@@ -275,6 +275,10 @@ class BigGAN(Generator):
         moving = torch.cat([matrix.detach()[:, : self.z_dim].float().t() for matrix in matrices], dim=1)
         return F.pad(moving, (0, 0, 0, self.code_dim - self.z_dim))
 
+    def linear_map(self, stage_name: str) -> Tensor | None:
+        """The z columns of gen_z (16 C, z_dim): its output is linear in z, the class only shifts it. None elsewhere."""
+        return self.gen_z.weight.detach()[:, : self.z_dim].float() if stage_name == self.gen_z.name else None
+
 
 def check_truncation(t: Tensor) -> None:
     """Raise InvalidCodes unless every t lies in [0, 1], give or take rounding."""

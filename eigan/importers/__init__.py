@@ -6,7 +6,6 @@ run), and its moves are converted to eigan's one convention: unit vectors, sigma
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from eigan.errors import CheckpointError, PackFormatError, PackMismatch
@@ -18,7 +17,7 @@ from eigan.importers.convert import convert
 from eigan.importers.named import NO_NAMES
 from eigan.layers import LayerRange
 from eigan.pack import MAX_NAME, DirectionPack, check_number, check_text
-from eigan.plain_files import expanded
+from eigan.plain_files import expanded, file_digest
 from eigan.readers import read_head, unknown
 
 IMPORTERS: dict[str, Importer] = {
@@ -90,7 +89,7 @@ def import_directions(
             format_name, contents = read_contents(file, request)
             if names not in (None, NO_NAMES) and "names" not in contents.origin:
                 raise PackFormatError(f"names={names!r} means nothing here: the file holds no numbered components")
-            record = {"format": format_name, "file": file.name, "sha256": digest(path)}
+            record = {"format": format_name, "file": file.name, "sha256": file_digest(path)}
             return convert(contents, request, name=pack_name, license=license, record=record)
     except (CheckpointError, PackFormatError, PackMismatch) as error:
         reason = str(error).removeprefix(f"{path.name}: ")  # torch files say their name themselves
@@ -110,12 +109,3 @@ def read_contents(file: Opened, request: Request) -> tuple[str, Contents]:
 def what_is_read() -> str:
     """For messages: every format, and where a generator goes instead."""
     return f"What eigan reads: {KNOWN}. {NO_GENERATOR}"
-
-
-def digest(path: Path) -> str:
-    """sha256 of the file."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(2**20), b""):
-            found.update(chunk)
-    return found.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from eigan.direction_model import DirectionModel
 from eigan.errors import PackFormatError
 from eigan.generators.base import Generator
 from eigan.importers.numpy_files import StoredArray
@@ -72,6 +73,7 @@ class Move:
     """One direction as the file has it.
 
     vector (D,) or (rows, D), one row a layer: any length, any floating dtype.
+    model: where the direction depends on the code; the vector is then its mean, of length 1, as the model's own are.
     sigma: what one unit of the file's amounts is, in vector lengths, when the file states a standard deviation of the
     codes; None: the file's amounts are multiples of the vector itself, and the standard deviation is to be measured.
     layers: [start, stop) as the file says, None when it says nothing; may reach beyond the generator's.
@@ -88,6 +90,7 @@ class Move:
     positive_pole: str = ""
     description: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    model: DirectionModel | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from eigan.errors import PackFormatError, PackMismatch
 from eigan.generators.base import Generator
 from eigan.importers.base import Composition, Contents, Move, Request, Space, unique
-from eigan.importers.sigma import NUM_SAMPLES, measure_sigma
+from eigan.importers.sigma import NUM_SAMPLES, measure_model_sigma, measure_sigma
 from eigan.layers import LayerRange
 from eigan.pack import MAX_AMOUNT, MAX_NAME, MAX_TEXT, Direction, DirectionPack, MadeFor, Preset, reach_for
 
@@ -239,9 +239,14 @@ def find_sigmas(pieces: Sequence[Piece], generator: Generator) -> list[float]:
             raise PackFormatError(
                 f"sigma of {piece.name} is {sigma:g}: the codes do not vary along it; take fewer with num_directions"
             )
+    models = {i: piece.move.model for i, piece in enumerate(pieces) if piece.move.model is not None}
+    if models:
+        measured = measure_model_sigma(generator, list(models.values()), seed=SEED).tolist()
+        for i, sigma in zip(models, measured, strict=True):
+            sigmas[i] = sigma
     groups: dict[tuple[LayerRange | None, int], list[int]] = {}
     for i, piece in enumerate(pieces):
-        if piece.move.sigma is None:
+        if piece.move.sigma is None and i not in models:
             groups.setdefault((piece.layers if piece.vector.ndim == 2 else None, piece.vector.ndim), []).append(i)
     for (layers, _), members in groups.items():
         vectors = torch.stack([pieces[i].vector for i in members])
@@ -267,6 +272,7 @@ def make_direction(piece: Piece, name: str, sigma: float, factor: float, psi: fl
         poles=("", move.positive_pole),
         description=shorten(f"{move.description} {piece.note}".strip()),
         metrics=metrics,
+        model=move.model,
     )
 
 

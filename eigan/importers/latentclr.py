@@ -1,25 +1,24 @@
 """LatentCLR's direction models (best_model.pt): fixed directions, or small networks that make one from each code.
 
 LatentCLR: Yüksel et al., ICCV 2021, arXiv:2104.00820; numerics checked against catlab-team/latentclr, commit f02a70d:
-z + alpha * D_k(z) / |D_k(z)|, batch normalisation by its running statistics. Pack format 1 holds fixed vectors, so a
-model whose directions depend on the code is distilled to their mean.
+z + alpha * D_k(z) / |D_k(z)|, batch normalisation by its running statistics. Networks are kept as they are.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from eigan.direction_model import DirectionModel, Step
+from eigan.direction_model import MAX_MODEL_NUMBERS, DirectionModel, Step
 from eigan.errors import PackFormatError, PackMismatch
 from eigan.generators.base import Generator, iterate_batches
 from eigan.importers.base import (
     MAX_DIM,
-    MAX_NUMBERS,
     Contents,
     Move,
     Opened,
@@ -40,10 +39,9 @@ NET_KEY = re.compile(
     r"(?:weight|bias|running_mean|running_var|num_batches_tracked)"
 )
 NORM_EPSILON = 1e-5
-MAX_MODEL_NUMBERS = 8 * MAX_NUMBERS
-NUM_SAMPLES = 1024  # codes that a conditional model's directions are averaged over
+NUM_SAMPLES = 1024  # codes that a model's directions are averaged over
 CHUNK = 128
-MIN_MEAN = 1e-3  # of unit directions; shorter means that they point everywhere
+MIN_MEAN = 1e-3  # of unit directions; a shorter one points nowhere in particular
 
 
 def model_state(file: Opened) -> Mapping[str, Any] | None:
@@ -114,10 +112,10 @@ def read_norm(state: Mapping[str, Any], count: int, layer: int, size: int) -> tu
 
 
 def read(file: Opened, request: Request) -> Contents:
-    """Directions "latentclr-00", ...; those of a conditional model as their mean over the generator's own codes.
+    """Directions "latentclr-00", ...; those that depend on the code with their networks.
 
     Raises:
-        PackFormatError: no direction model, or directions without a mean.
+        PackFormatError: no direction model, or a direction that points nowhere at any code.
         PackMismatch: made for codes of another size.
     """
     state = model_state(file)
@@ -126,59 +124,92 @@ def read(file: Opened, request: Request) -> Contents:
     check_cost(state.values(), file.path.stat().st_size)
     model = read_model(state)
     count = taken(model.count, request)
-    metrics: list[dict[str, float]] = [{} for _ in range(count)]
+    names = numbered("latentclr", model.count)[:count]
     if model.fixed is not None:
-        vectors, note = model.fixed, "A fixed direction."
+        moves = [
+            Move(
+                name, model.fixed[i], description=f"Direction {i}. A fixed direction.", metrics={"component": float(i)}
+            )
+            for i, name in enumerate(names)
+        ]
     else:
-        vectors, metrics = distil(model, count, request.generator)
-        note = (
-            f"The mean of a {model.kind} model's unit directions over {NUM_SAMPLES:,} codes of the generator; in the "
-            "original it depends on the code. mean_cosine says how alike the directions are to their mean."
-        )
+        means = average(model, count, request.generator)
+        moves = [model_move(name, i, model, mean) for i, (name, mean) in enumerate(zip(names, means, strict=True))]
     contents = Contents(
-        moves=tuple(
-            Move(name, vectors[i], description=f"Direction {i}. {note}", metrics={"component": float(i), **metrics[i]})
-            for i, name in enumerate(numbered("latentclr", model.count)[:count])
-        ),
+        moves=tuple(moves),
         unit="alpha: distance in code space",
         description="Directions told apart by contrast (LatentCLR, Yüksel et al., ICCV 2021, arXiv:2104.00820)."
-        + (
-            "" if model.fixed is not None else f" Its {model.kind} directions depend on the code; here are their means."
-        ),
+        + ("" if model.fixed is not None else f" They are {model.kind} and depend on the code, so on the picture."),
         origin={"model": model.kind, "depth": len(model.steps), "directions": model.count},
     )
     return add_names(contents, names_for(file.stem, request, "latentclr"))
 
 
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """Of a model's unit directions over the generator's codes: unit vector (D,), the mean's length, and how widely the
+    cosines to it spread. stands_in: there is no mean; the vector is the direction at the first code that has one.
+    """
+
+    vector: Tensor
+    length: float
+    spread: float
+    stands_in: bool
+
+
+def model_move(name: str, i: int, model: DirectionModel, mean: Mean) -> Move:
+    """Direction i of the model. Its vector, for tables and comparisons, is its mean."""
+    vector = (
+        "Its directions have no mean; where one vector stands for them, it is that of a single code"
+        if mean.stands_in
+        else f"Where one vector stands for it, it is the mean over {NUM_SAMPLES:,} codes of the generator; mean_cosine "
+        "says how alike the directions are to it"
+    )
+    return Move(
+        name,
+        mean.vector,
+        description=f"Direction {i}. It depends on the code ({model.kind} model). {vector}.",
+        metrics={"component": float(i), "mean_cosine": mean.length, "cosine_spread": mean.spread},
+        model=model.only(i),
+    )
+
+
 @torch.no_grad()
-def distil(model: DirectionModel, count: int, generator: Generator) -> tuple[Tensor, list[dict[str, float]]]:
-    """Mean unit directions (count, size) over the generator's codes, and how far each code's own is from it."""
-    total = torch.zeros(model.count, model.size, dtype=torch.float64)
+def average(model: DirectionModel, count: int, generator: Generator) -> list[Mean]:
+    """The first `count` directions over the generator's codes. mean_cosine of a direction is its mean's length.
+
+    Raises:
+        PackFormatError: a direction of length 0 at every code.
+    """
+    total = torch.zeros(model.count, generator.code_dim, dtype=torch.float64)
+    some = torch.zeros_like(total)  # the direction at the first code that has one
     for found in over_codes(model, generator):
         total += found.double().sum(dim=1)
+        first = found.norm(dim=2).gt(0).int().argmax(dim=1)
+        here = found[torch.arange(model.count), first].double()
+        some = torch.where(some.any(dim=1, keepdim=True), some, here)
     means = total / NUM_SAMPLES
     lengths = means.norm(dim=1)
-    everywhere = [k for k, length in enumerate(lengths[:count].tolist()) if not length > MIN_MEAN]
-    if everywhere:
+    nowhere = [k for k in range(count) if not some[k].any()]
+    if nowhere:
         raise PackFormatError(
-            f"direction {everywhere[0]} points to all sides (mean cosine {lengths[everywhere[0]]:.2g}), so no fixed "
-            "vector can stand for it. Take fewer with num_directions, or train LatentCLR's global model."
+            f"direction {nowhere[0]} has length 0 at all of {NUM_SAMPLES:,} codes; it moves nothing. Take fewer with "
+            "num_directions."
         )
-    units = means / lengths[:, None].clamp_min(MIN_MEAN)
+    stand_in = lengths <= MIN_MEAN
+    units = torch.where(stand_in[:, None], some, means / lengths[:, None].clamp_min(MIN_MEAN))
     cosines = torch.cat([torch.einsum("knd,kd->kn", u.double(), units) for u in over_codes(model, generator)], dim=1)
     spread = cosines.std(dim=1, correction=0)
-    metrics = [{"mean_cosine": float(lengths[k]), "cosine_spread": float(spread[k])} for k in range(count)]
-    return units[:count], metrics
+    return [Mean(units[k], float(lengths[k]), float(spread[k]), bool(stand_in[k])) for k in range(count)]
 
 
 def over_codes(model: DirectionModel, generator: Generator) -> Iterator[Tensor]:
-    """Unit directions (K, n, size) for pieces of the generator's codes, untruncated, as LatentCLR trains."""
+    """Unit directions (K, n, D) for pieces of the generator's codes, untruncated, as LatentCLR trains."""
     if model.size not in (generator.code_dim, generator.z_dim if generator.code_space == "z" else generator.code_dim):
         raise PackMismatch(
             f"its directions have {model.size} numbers; the codes of {generator.describe()} have {generator.code_dim}. "
             "Load the generator that LatentCLR was trained on."
         )
     for codes in stream_codes(generator, NUM_SAMPLES, 0):
-        rows = codes[:, 0, : model.size]
-        for piece in (rows[at] for at in iterate_batches(len(rows), CHUNK)):
-            yield model.directions(piece).nan_to_num_()  # a direction of length 0 counts as none
+        for piece in iterate_batches(len(codes), CHUNK):
+            yield model.directions(codes[piece, 0])

@@ -160,6 +160,7 @@ def name_move(component: Move, title: str, rows: tuple[NamedEdit, ...], names: N
         component,
         name=title,
         vector=sign * component.vector,
+        model=component.model.negated() if component.model is not None and sign < 0 else component.model,
         layers=first.layers,
         amounts=tuple(abs(row.amount) for row in rows),
         psi=first.psi,

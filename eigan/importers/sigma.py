@@ -6,12 +6,13 @@ are drawn in fixed blocks whose stream depends on the seed and the block alone, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eigan.direction_model import DirectionModel
 from eigan.errors import PackFormatError
 from eigan.generators.base import Generator
 from eigan.latents import BLOCK_ROWS, class_block, z_block
@@ -50,7 +51,38 @@ def measure_sigma(
         total += (found - origin).sum(dim=0)
         squares += (found - origin).square().sum(dim=0)
     variance = (squares - total.square() / num_samples) / max(num_samples - 1, 1)  # (K, rows)
-    sigma = variance.clamp(min=0).mean(dim=1).sqrt()
+    return check_sigma(variance.clamp(min=0).mean(dim=1).sqrt())
+
+
+@torch.no_grad()
+def measure_model_sigma(
+    generator: Generator, models: Sequence[DirectionModel], *, num_samples: int = NUM_SAMPLES, seed: int = 0
+) -> Tensor:
+    """Sigma of directions that depend on the code, as a fit measures it: (K,), float64, CPU.
+
+    sigma² is the mean of u(x)ᵀ C u(x): C the covariance of `num_samples` codes, u(x) the model's unit direction at the
+    first 1,024 of them. Of a model that gives the same direction everywhere it is the variance along that direction.
+
+    Raises:
+        PackFormatError: the codes do not vary along a model's directions.
+    """
+    first = next(stream_codes(generator, min(num_samples, BLOCK_ROWS), seed))[:, 0]
+    origin = first.double().mean(dim=0)
+    total, products = torch.zeros_like(origin), torch.zeros(len(origin), len(origin), dtype=torch.float64)
+    for codes in stream_codes(generator, num_samples, seed):
+        rows = codes[:, 0].double() - origin
+        total += rows.sum(dim=0)
+        products += rows.T @ rows
+    covariance = (products - torch.outer(total, total) / num_samples) / max(num_samples - 1, 1)
+    found = []
+    for model in models:
+        units = model.directions(first)[0].double()
+        found.append((units @ covariance * units).sum(dim=1).mean())
+    return check_sigma(torch.stack(found).clamp(min=0).sqrt())
+
+
+def check_sigma(sigma: Tensor) -> Tensor:
+    """`sigma` (K,). Raises PackFormatError when one of them is 0."""
     flat = [i for i, value in enumerate(sigma.tolist()) if value < MIN_SIGMA]
     if flat:
         raise PackFormatError(

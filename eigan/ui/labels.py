@@ -61,11 +61,12 @@ def slider_step(span: float) -> float:
 
 
 def slider_info(direction: Direction) -> str:
-    """Poles and layers in one line: 'closed … open · layers 4-7' (safe as `info`)."""
+    """Poles and layers in one line: 'closed … open · layers 4-7 · depends on the picture' (safe as `info`)."""
     low, high = direction.poles
     poles = f"{low or '−'} … {high or '+'}" if low or high else ""
     noun = "layer" if len(direction.layers) == 1 else "layers"
     words = [poles or _shorten(direction.description), f"{noun} {direction.layers}"]
+    words += ["depends on the picture"] if direction.model is not None else []
     return " · ".join(plain_info(word) for word in words if word)
 
 

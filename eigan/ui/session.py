@@ -24,6 +24,7 @@ from eigan.format import MANIFEST, pack_files
 from eigan.generators.base import Generator
 from eigan.hub import parse_ref
 from eigan.latents import seeded_z
+from eigan.model_file import describe_model
 from eigan.pack import DirectionPack
 from eigan.pose import STILL, Pose
 from eigan.recipe import MAX_SOURCE, PictureRecipe, write_png
@@ -227,6 +228,14 @@ def pin(source: str, revision: str) -> str:
 
 
 def pack_key(pack: DirectionPack) -> str:
-    """Short name of a pack's exact content, whatever it was loaded from."""
-    manifest = pack_files(replace(pack, source="", revision=""), {})[MANIFEST]
-    return hashlib.sha256(manifest + pack.source.encode()).hexdigest()[:16]
+    """Short name of a pack's exact content, whatever it was loaded from. Models are hashed where they lie: no copy."""
+    fixed = tuple(replace(direction, model=None) for direction in pack)
+    manifest = pack_files(replace(pack, source="", revision="", directions=fixed), {})[MANIFEST]
+    found = hashlib.sha256(manifest + pack.source.encode())
+    for index, direction in enumerate(pack):
+        if direction.model is not None:
+            found.update(f"{index}: {describe_model(direction.model)}".encode())
+            for name, tensor in direction.model.tensors().items():
+                found.update(name.encode())
+                found.update(tensor.numpy().reshape(-1).data)
+    return found.hexdigest()[:16]

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from eigan.generators.stylegan2 import StyleGAN2
 from examples.demo_generator import attributes
 from examples.demo_generator.data import load_split
+from hub_export.evaluation.frechet import frechet_distance
 
 
 def load_export(folder: Path) -> StyleGAN2:
@@ -47,10 +48,10 @@ def main() -> None:
     regressor, generator = attributes.load(args.regressor), load_export(args.model)
     real = attributes.predict(regressor, load_split(args.data, "held_out").images, features=True)
     half = len(real) // 2
-    print(f"held-out against held-out: {attributes.frechet_distance(real[:half], real[half:]):.2f}")
+    print(f"held-out against held-out: {frechet_distance(real[:half], real[half:]):.2f}")
     for psi in (1.0, 0.7):
         features = attributes.predict(regressor, draw(generator, half, truncation_psi=psi), features=True)
-        print(f"generated at psi {psi}:      {attributes.frechet_distance(features, real[:half]):.2f}")
+        print(f"generated at psi {psi}:      {frechet_distance(features, real[:half]):.2f}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from examples.demo_generator.data import load_split, to_tensor
 from examples.demo_generator.export import export, measure_w_avg
 from examples.demo_generator.latents import latents_of
 from examples.demo_generator.networks import Discriminator
+from hub_export.evaluation.attributes import AttributeNetwork
 
 R1_EVERY = 16
 SHEET_SEED, SHEET_ROWS, SHEET_COLUMNS = 7, 8, 12
@@ -76,7 +77,7 @@ class Likeness(nn.Module):
     which ignores everything else, points straight at them.
     """
 
-    def __init__(self, regressor: attributes.AttributeRegressor | None, settings: Settings, size: int):
+    def __init__(self, regressor: AttributeNetwork | None, settings: Settings, size: int):
         super().__init__()
         self.regressor, self.settings = regressor, settings
         self.register_buffer("weights", face_weights(size))
@@ -90,7 +91,7 @@ class Likeness(nn.Module):
         loss = loss + self.settings.edges * edges
         return loss if self.regressor is None else loss + self.perceived(self.regressor, drawn, true)
 
-    def perceived(self, regressor: attributes.AttributeRegressor, drawn: Tensor, true: Tensor) -> Tensor:
+    def perceived(self, regressor: AttributeNetwork, drawn: Tensor, true: Tensor) -> Tensor:
         """Difference of feature maps and of attributes; those the regressor cannot read count nothing."""
         with torch.autocast(drawn.device.type, torch.bfloat16):
             with torch.no_grad():
@@ -118,9 +119,7 @@ def set_learning_rates(optimiser: torch.optim.Optimizer, *rates: float) -> None:
 class Trainer:
     """Networks, optimisers and counters of one run; `state_dict` holds all of it."""
 
-    def __init__(
-        self, settings: Settings, data: Path, regressor: attributes.AttributeRegressor | None, device: torch.device
-    ):
+    def __init__(self, settings: Settings, data: Path, regressor: AttributeNetwork | None, device: torch.device):
         self.settings, self.device = settings, device
         known = load_split(data, "train")
         self.images = known.images

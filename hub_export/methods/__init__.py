@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from hub_export.methods import pca, sefa
+from hub_export.methods import ica, latentclr, local, pca, random, sefa
 from hub_export.methods.base import Basis, Method, Problem
 
 METHODS: dict[str, Method] = {
+    "local": local.METHOD,
     "pca": pca.METHOD,
+    "ica": ica.METHOD,
     "sefa": sefa.METHOD,
+    "latentclr": latentclr.METHOD,
+    "random": random.METHOD,
 }
 
 __all__ = ["METHODS", "Basis", "Method", "Problem"]

@@ -21,6 +21,7 @@ from examples.demo_generator.factors import INTERNAL, MIRRORED, sample
 from examples.demo_generator.heads import HeadRenderer
 from examples.demo_generator.latents import latents_of
 from examples.demo_generator.train import Settings, Trainer
+from hub_export.evaluation.attributes import load_attributes
 
 SEEDS = (0, 1, 2)
 
@@ -82,25 +83,37 @@ def test_mirrored_targets_and_latents(folder: Path) -> None:
     assert np.isfinite(straight).all()
 
 
-def test_frechet_distance_of_gaussians() -> None:
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=(20_000, 3))
-    assert attributes.frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
-    assert attributes.frechet_distance(a, 2 * a + 1) == pytest.approx(3 + 3, rel=0.05)  # |1|^2 + 3 (2 - 1)^2
+def trained_regressor() -> tuple[attributes.AttributeRegressor, attributes.Targets]:
+    """One whose running statistics have moved, as training leaves them; and made-up targets of five attributes."""
+    torch.manual_seed(0)
+    model = attributes.AttributeRegressor(5, width=4)
+    model(torch.rand(8, 3, 64, 64))
+    names = ["yaw", "smile", "bg_hue_sin", "width", "age"]
+    return model.eval(), attributes.Targets(names, np.zeros((1, 5)), np.arange(5.0), np.ones(5))
 
 
 def test_folded_regressor_reads_the_same() -> None:
-    torch.manual_seed(0)
-    model = attributes.AttributeRegressor(5, width=4)
-    model(torch.rand(8, 3, 64, 64))  # moves the running statistics
-    model.eval()
-    images, weights = torch.rand(2, 3, 64, 64), model.folded()
-    x = images
-    for i, (_, stride) in enumerate(attributes.WIDTHS_AND_STRIDES):
-        x = torch.conv2d(x, weights[f"conv{i}.weight"], weights[f"conv{i}.bias"], stride, 1).relu()
-    x = torch.nn.functional.linear(x.flatten(1), weights["fc.weight"], weights["fc.bias"]).relu()
-    x = torch.nn.functional.linear(x, weights["out.weight"], weights["out.bias"])
-    assert torch.allclose(x, model(images), atol=1e-5)
+    model, _ = trained_regressor()
+    images = torch.rand(2, 3, 64, 64)
+    folded = model.folded()
+    assert not any("norm" in name for name in folded.state_dict())
+    assert torch.allclose(folded(images), model(images), atol=1e-5)
+    assert torch.allclose(folded.features(images), model.features(images), atol=1e-5)
+
+
+def test_saved_regressor_is_the_shipped_kind(tmp_path: Path) -> None:
+    model, wanted = trained_regressor()
+    r2 = dict(zip(wanted.names, (0.9, 0.2, 0.8, 0.7, 0.4), strict=True))
+    attributes.save(model, wanted, r2, tmp_path / "all")
+    attributes.save(model, wanted, r2, tmp_path / "best", min_r2=0.5, generators=["0" * 64])
+    everything, best = attributes.load(tmp_path / "all"), load_attributes(tmp_path / "best")
+    assert everything.r2.tolist() == pytest.approx(list(r2.values()))
+    assert best.names == ("yaw", "bg_hue_sin", "width")
+    assert [attribute.identity for attribute in best.config.attributes] == [False, False, True]
+    assert best.config.generators == ["0" * 64]
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.allclose(everything(images), model(images), atol=1e-2)  # half precision
+    assert torch.allclose(best.network(images), everything(images)[:, [0, 2, 3]], atol=1e-5)
 
 
 def test_tiny_training_run_exports_and_resumes(folder: Path, tmp_path: Path) -> None:

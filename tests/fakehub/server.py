@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.fakehub.listing import history, list_models, settings
 from tests.fakehub.store import Account, File, Refused, Repo, Store, card_problems
 
 REGULAR_BYTES = 10_000_000
@@ -230,9 +231,10 @@ def repo_info(h: Handler, repo: str, revision: str = "main") -> Any:
     info = {
         "id": repo,
         "private": found.private,
-        "gated": "manual" if found.gated else False,
+        "gated": found.gate,
         "sha": commit,
-        "tags": [],
+        "tags": found.card_tags,
+        "cardData": found.card,
     }
     return {**info, "siblings": [sibling(path, file) for path, file in sorted(found.commits[commit].items())]}
 
@@ -316,10 +318,12 @@ def commit(h: Handler, repo: str, revision: str) -> Any:
     found = h.writable(repo)
     if revision != "main":
         raise Refused(400, "You can only commit to a branch")
-    files = dict(found.files)
+    files, title, description = dict(found.files), "", ""
     for key, value in commit_lines(h.body):
         if key == "header" and value.get("parentCommit", found.head) != found.head:
             raise Refused(412, "A commit has happened since. Please refresh and try again.")
+        if key == "header":
+            title, description = value["summary"], value.get("description", "")
         if key == "file":
             files[value["path"]] = File(base64.b64decode(value["content"]))
         elif key == "lfsFile":
@@ -329,6 +333,7 @@ def commit(h: Handler, repo: str, revision: str) -> Any:
         elif key == "deletedFile" and files.pop(value["path"], None) is None:
             raise Refused(404, f"A file with this name doesn't exist: {value['path']}", "EntryNotFound")
     oid = h.hub.store.commit(found, files)
+    found.messages[oid] = title, description
     return {"success": True, "commitOid": oid, "commitUrl": f"{h.hub.url}/{repo}/commit/{oid}"}
 
 
@@ -355,7 +360,10 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", r"/api/whoami-v2", whoami),
     ("POST", r"/api/validate-yaml", validate_yaml),
     ("POST", r"/api/repos/create", create_repo),
+    ("GET", r"/api/models", list_models),
     ("GET", rf"/api/models/{REPO}", repo_info),
+    ("PUT", rf"/api/models/{REPO}/settings", settings),
+    ("GET", rf"/api/models/{REPO}/commits/{REV}", history),
     ("GET", rf"/api/models/{REPO}/revision/{REV}", repo_info),
     ("GET", rf"/api/models/{REPO}/tree/(?P<revision>[^/]+)", tree),
     ("POST", rf"/api/models/{REPO}/paths-info/{REV}", paths_info),

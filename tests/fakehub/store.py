@@ -59,10 +59,13 @@ class File:
 class Repo:
     repo_id: str
     private: bool = False
-    gated: bool = False
+    gated: bool | str = False  # "auto" or "manual"; True is "manual"
     head: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, File]] = field(default_factory=dict)
+    messages: dict[str, tuple[str, str]] = field(default_factory=dict)  # commit -> title, description
+    likes: int = 0
+    downloads: int = 0
 
     @property
     def owner(self) -> str:
@@ -71,6 +74,35 @@ class Repo:
     @property
     def files(self) -> dict[str, File]:
         return self.commits[self.head]
+
+    @property
+    def gate(self) -> bool | str:
+        return "manual" if self.gated is True else self.gated
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The front matter of the newest README.md."""
+        parts = self.files.get("README.md", File(b"")).data.decode("utf-8", "replace").split("---\n", 2)
+        card = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+        return card if isinstance(card, dict) else {}
+
+    @property
+    def card_tags(self) -> list[str]:
+        """The tags that the Hub makes of a card."""
+        card = self.card
+        tags = [
+            *card.get("tags", []),
+            card.get("library_name"),
+            f"license:{card['license']}" if "license" in card else "",
+        ]
+        if base := card.get("base_model"):
+            tags += [f"base_model:{base}", f"base_model:{card.get('base_model_relation', 'finetune')}:{base}"]
+        return [tag for tag in dict.fromkeys(tags) if tag]
+
+    def history(self, revision: str) -> list[str]:
+        """Commits that lead to the revision, newest first: here every repository is one line."""
+        line = list(self.commits)
+        return line[line.index(self.resolve(revision)) :: -1]
 
     def resolve(self, revision: str) -> str:
         """The commit that a branch, tag or commit id is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +13,28 @@ import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from typer.testing import CliRunner
 
-from eigan.format import EXTRA_FILE
+from eigan.errors import PackFormatError
+from eigan.format import EXTRA_FILE, read_extras, save_pack
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, MadeFor, Preset
 from eigan.readers.safetensors import GeneratorConfig
+from hub_export import cli_publish
 from hub_export.card import render_card, render_generator_card
 from hub_export.changelog import read_sections, write_sections
+from hub_export.cli import app
 from hub_export.markdown import escape, literal
+from hub_export.metrics import METRICS, Frechet, write_metrics
+from hub_export.plots import PLOTS, render_plots
+from hub_export.recipe import Recipe
+from hub_export.recipe_file import RecipeFile
+from hub_export.summary import others, summarize
+from tests.fakehub.server import FakeHub
 from tests.fakehub.store import card_problems
-from tests.toys import toy_pack
+from tests.toys import toy_generator, toy_pack
+from tests.toys_metrics import toy_metrics
+from tests.toys_models import varying_pack
 
 EXTRAS = {"previews/contact-sheet.webp": b"", "previews/smile.webp": b"", "CHANGELOG.md": b"", "README.md": b"old"}
 HOSTILE = [
@@ -102,13 +115,15 @@ def test_tells_what_a_user_needs() -> None:
         "| older and happy | smile +2, age +1.5 | two at once |",
         "![All directions at a glance](previews/contact-sheet.webp)",
         "![smile: sad to happy](previews/smile.webp)",
-        "| num\\_samples | 1000 |",
+        "num_samples = 1000\nseed = 0\n",
+        "**Load Direction Pack** `alice/smiles@v1.2.0`",
+        "**Edit Direction**",
         "GANSpace",
         toy_pack().made_for.fingerprint,
         "## Limits and bias",
         "## Changes in 1.2.0\n\n- louder\n- softer\n",
         "| [previews/smile.webp](previews/smile.webp) |",
-        "hub-export fit --generator generator.pkl --method pca",
+        "hub-export fit --generator generator.pkl --out my-pca recipe.toml",
     ):
         assert wanted in card
     assert "age.webp" not in card
@@ -216,10 +231,199 @@ def test_code_literals_are_one_line_of_python(text: str) -> None:
     assert ast.literal_eval(literal(text)) == text
 
 
-def test_a_hostile_source_cannot_leave_its_shell_word() -> None:
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_recipe_is_a_file_that_repeats_the_fit_and_nothing_else(text: str, tmp_path: Path) -> None:
     pack = toy_pack()
-    card = render_card(replace(pack, made_for=replace(pack.made_for, source="x; rm -rf ~ $(id)")), {})
-    assert "--generator 'x; rm -rf ~ $(id)' --method" in card
+    visible = not any(ch in text for ch in "‮‬\x85")
+    pack = replace(pack, made_for=replace(pack.made_for, source=text), license=text, name=text if visible else "p")
+    blocks = [t.content for t in tokens(render_card(pack, {})) if t.type == "fence" and t.info == "toml"]
+    if not text.isprintable():
+        assert [block for block in blocks if not block.replace("\n", "").isprintable()] == []
+    for block in blocks:
+        (tmp_path / "recipe.toml").write_text(block)
+        file = RecipeFile.read(tmp_path / "recipe.toml")
+        assert (file.generator, file.license) == (text, text)
+        assert file.recipe({}) == Recipe("pca", num_samples=1000)
+    assert blocks or not visible
+    commands = [t.content for t in tokens(render_card(pack, {})) if t.type == "fence" and t.info == "sh"]
+    assert set(commands) <= {"hub-export fit --out my-pca recipe.toml\n"}
+
+
+def test_a_named_pack_has_a_recipe_for_each_source() -> None:
+    sources = {"ffhq pca": dict(toy_pack().method), "ffhq-sefa": {"name": "sefa", "normalize": "none", "history": [1]}}
+    card = render_card(replace(toy_pack(), method={"name": "named", "sources": sources, "by": "hand"}), {})
+    assert "save this as `recipe-ffhq-pca.toml`" in card
+    assert 'normalize = "none"' in card
+    assert "| by | hand |" in card
+    assert "history" not in card
+    assert "sources / " not in card
+
+
+@pytest.mark.parametrize("method", [{"name": "import", "file": "x.npz"}, {"name": "pca", "layers": 3}, {"name": 7}, {}])
+def test_no_recipe_is_made_up(method: dict[str, Any]) -> None:
+    card = render_card(replace(toy_pack(), method=method), {})
+    assert "toml" not in card
+    assert all(f"| {key} |" in card for key in method if key != "name")
+
+
+def test_a_random_baseline_says_what_it_is() -> None:
+    assert "what any method has to beat" in render_card(replace(toy_pack(), method={"name": "random"}), {})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "call"),
+    [
+        ("stylegan2", {}, "(z, truncation_psi=0.7)"),
+        ("stylegan2", {"class_index": 3}, "(z, 3, truncation_psi=0.7)"),
+        ("biggan", {}, "(z, 0, truncation_psi=0.6)"),
+        ("pggan", {}, "(z)"),
+        ("of-tomorrow", {"class_index": "evil()"}, "(z, truncation_psi=0.7)"),
+    ],
+)
+def test_the_snippet_is_one_that_runs(architecture: str, method: dict[str, Any], call: str) -> None:
+    pack = toy_pack()
+    made_for = replace(pack.made_for, architecture=architecture)
+    card = render_card(replace(pack, made_for=made_for, method={"name": "x", **method}), {})
+    assert f"codes = generator.mapping{call}\n" in card
+
+
+def test_directions_that_depend_on_the_picture_say_so() -> None:
+    assert "depend on the picture, by a small network" in render_card(varying_pack(), {})
+    assert "gives each picture its own move (sigma is a mean over pictures): turn, tilt." in render_card(
+        varying_pack(), {}
+    )
+    pack = varying_pack()
+    alone = replace(pack, directions=(pack["turn"],), presets=())
+    assert "Every direction depends on the picture" in render_card(alone, {})
+    assert "on the picture" not in render_card(toy_pack(), {})
+
+
+def test_the_card_command_draws_the_plots_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack, old = toy_pack(), PLOTS["learning"].path
+    save_pack(pack, tmp_path / "pack", measured(pack) | {old: b"of an earlier fit", PLOTS["drift"].path: b"old"})
+    assert CliRunner().invoke(app, ["card", str(tmp_path / "pack")], catch_exceptions=False).exit_code == 0
+    extras = read_extras(tmp_path / "pack")
+    assert old not in extras
+    assert {n: d for n, d in extras.items() if "plot-" in n} == render_plots(pack, toy_metrics(pack))
+    assert "![Which attribute each direction moves](previews/plot-effects.webp)" in extras["README.md"].decode()
+    monkeypatch.setattr(cli_publish, "can_draw", lambda: False)
+    output = CliRunner().invoke(app, ["card", str(tmp_path / "pack")], catch_exceptions=False).output
+    assert "plots were left as they were" in output
+    assert read_extras(tmp_path / "pack") == extras
+
+
+def measured(pack: DirectionPack, **changes: Any) -> dict[str, bytes]:
+    metrics = toy_metrics(pack)
+    return EXTRAS | {METRICS: write_metrics(metrics.model_copy(update=changes))}
+
+
+def test_evidence_is_told_in_the_table_in_words_and_in_plots() -> None:
+    pack = toy_pack()
+    extras = measured(pack) | {PLOTS["drift"].path: b""}
+    card = render_card(pack, extras)
+    smile = toy_metrics(pack)["smile"]
+    assert smile is not None
+    first = others(smile)[0]
+    moved = f"| yaw −0.70 | {first[0]} {first[1]:+.2f}".replace("+-", "−").replace(" -", " −")
+    assert moved in card
+    assert f"| {smile.purity:.2f} | 0.99 |" in card
+    for wanted in (
+        "## Evidence",
+        "- Variance along the first 3 directions, in sum: 56",
+        "within ±3 sigmas 14.2, within ±6 sigmas 61.5; between two sets of unedited pictures: 4.1",
+        "200 pictures (seed 3, truncation psi 0.7)",
+        "heads-attributes features, not FID, 1,000 pictures a side",
+        f"![{PLOTS['drift'].title}](previews/plot-drift.webp)",
+        PLOTS["drift"].note,
+        "| [previews/plot-drift.webp](previews/plot-drift.webp) | plot |",
+        "a scorer has the bias of what it was trained on",
+    ):
+        assert wanted in card
+    assert PLOTS["variance"].path not in card
+    plain = render_card(pack, EXTRAS)
+    assert "## Evidence" not in plain
+    assert "purity" not in plain
+
+
+def test_a_direction_that_was_not_measured_has_dashes() -> None:
+    pack = toy_pack()
+    two = toy_metrics(pack).directions[1:]
+    card = render_card(pack, measured(pack, directions=two))
+    assert "| smile | sad | happy | 2-4 | 0.5 | -3 to 3 | – | – | – | – | – |" in card
+
+
+def test_without_attributes_the_table_stays_narrow() -> None:
+    pack = toy_pack()
+    data = write_metrics(toy_metrics(pack, attributes=(), frechet=False))
+    card = render_card(pack, {METRICS: data})
+    assert "moves most" not in card
+    assert "Mean drift of the picture" in card
+    assert "Attributes" not in card
+
+
+def test_the_hubs_model_index_goes_round(hub: FakeHub) -> None:
+    pack = toy_pack().with_version("1.0.0")
+    card = render_card(pack, measured(pack), repo_id="alice/smiles")
+    data = ModelCard(card).data
+    assert data.model_name == "toy"
+    found = {(result.metric_type, result.metric_name): result.metric_value for result in data.eval_results}
+    summary = summarize(toy_metrics(pack))
+    assert found["monotonicity", "Mean monotonicity over the sliders' ranges (Spearman)"] == pytest.approx(
+        summary.monotonicity, rel=1e-3
+    )
+    kinds = [kind for kind, _ in found]
+    assert kinds.count("frechet-distance") == 2
+    assert "fid" not in kinds
+    assert {"explained-variance", "purity", "leak", "drift", "attributes-controlled"} <= set(kinds)
+    assert all("not FID" in str(name) for kind, name in found if kind == "frechet-distance")
+    assert yaml.safe_load(data.to_yaml()) == front_matter(card)
+    assert card_problems(card) == []
+    ModelCard(card).validate()  # asks the (fake) Hub, as an upload does
+
+
+def test_only_inception_makes_it_fid() -> None:
+    pack = toy_pack()
+    frechet = Frechet(features="inception", num_images=1000, edited={"3": 9.0}, floor=1.0, published=12.0)
+    card = render_card(pack, measured(pack, frechet=frechet))
+    assert "fid" in [result.metric_type for result in ModelCard(card).data.eval_results]
+    assert "Inception features (FID), 1,000 pictures a side" in card
+    assert "not FID" not in card
+    assert "as published, 12" in card
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "metrics.json is not valid JSON"),
+        (b'{"format": "eigan-metrics"}', r"metrics.json: .*Field required"),
+        (write_metrics(toy_metrics(toy_pack(toy_generator(5)))), "was measured on the generator .* Evaluate the pack"),
+        (
+            write_metrics(toy_metrics(varying_pack()).model_copy(update={"directions": []})),
+            "measures none of the directions",
+        ),
+    ],
+)
+def test_evidence_of_something_else_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(PackFormatError, match=message):
+        render_card(toy_pack(), {METRICS: data})
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text.isprintable() and len(text) <= 60])
+def test_hostile_measurements_only_show(text: str) -> None:
+    pack = toy_pack()
+
+    def card_of(name: str) -> str:
+        metrics = toy_metrics(pack, attributes=(name, f"{name}2", f"{name}3"))
+        frechet = Frechet(features=name, num_images=3, edited={name: 1e12}, floor=-1e12)
+        changes = {"frechet": frechet, "features": name, "scorer": name}
+        return render_card(pack, {METRICS: write_metrics(metrics.model_copy(update=changes))})
+
+    benign, card = card_of("plain"), card_of(text)
+    assert headings(card) == headings(benign)
+    kinds, expected = ([t.type for t in tokens(c) if t.type not in ("text", "text_special")] for c in (card, benign))
+    assert kinds == expected
+    assert front_matter(card).keys() == front_matter(benign).keys()
+    assert card_problems(card) == []
 
 
 def test_extras_of_other_names_are_not_linked() -> None:

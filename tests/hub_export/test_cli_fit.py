@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -83,7 +84,7 @@ def test_the_same_command_gives_the_same_bytes(options: list[object], tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "pcaa"], "unknown method 'pcaa'; known: pca, sefa"),
+        (["--method", "pcaa"], "unknown method 'pcaa'; known: "),
         (["--method", "pcaa", "-o", "normalize=none"], "unknown method"),
         (["-o", "normalize=none"], "normalize means nothing to it"),
         (["--method", "sefa", "-o", "normalize=rows"], "normalize is 'rows'"),
@@ -236,6 +237,63 @@ def test_ctrl_c_and_the_command_that_it_prints(
     resumed = contents(work / "out")
     assert run(*given, "--out", tmp_path / "out").exit_code == 0
     assert contents(tmp_path / "out") == resumed
+
+
+def test_ctrl_c_while_the_method_solves(options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(matrix: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.linalg, "eigh", interrupted)
+        stopped = str(refused(*options))
+    assert f"stopped while pca was solving, after {SAMPLES:,} of {SAMPLES:,} samples; they are kept in" in stopped
+    assert run(*shlex.split(stopped.split("Go on with: ")[1])[2:]).exit_code == 0
+    assert names_in(tmp_path / "work") == ["out"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".method"])
+def test_either_state_is_seen_and_removed(options: list[object], tmp_path: Path, suffix: str) -> None:
+    """Also what the method kept while its samples are gone: refused, unless resumed; damaged, told."""
+    state = cli_fit.state_path(tmp_path / "work/out").with_suffix(f"{suffix}.safetensors")
+    state.write_bytes(b"half of it")
+    assert f"{state}: kept by an interrupted fit; add --resume" in str(refused(*options))
+    assert "holds nothing to resume from" in str(refused(*options, "--resume"))
+    assert names_in(tmp_path / "work") == [state.name]
+    state.unlink()
+    assert run(*options).exit_code == 0
+
+
+def test_a_state_of_another_recipe_is_refused(
+    options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "sampling", 3000)
+        refused(*options, "--batch-size", 1000)
+    assert "gathered with seed 0; this fit has 1" in str(refused(*options, "--seed", 1, "--resume"))
+    assert run(*options, "--resume").exit_code == 0
+
+
+def test_a_recipe_file_is_part_of_the_command_that_goes_on(
+    options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "my recipe.toml"
+    recipe.write_text('method = "sefa"\nseed = 3\nname = "mine"\nlicense = "mit"\nnormalize = "none"\n')
+    given = [recipe, *options, "--seed", 0]  # which counts more than the file, though it is the default
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "sampling", 3000)
+        command = shlex.split(str(refused(*given, "--batch-size", 1000)).split("Go on with: ")[1])
+    assert str(recipe) in command
+    assert run(*command[2:]).exit_code == 0
+    pack = read_pack(tmp_path / "work/out")
+    assert (pack.name, pack.license, pack.method["seed"], pack.method["normalize"]) == ("mine", "mit", 0, "none")
+
+
+def test_a_log_stays_short(options: list[object], tmp_path: Path) -> None:
+    """Progress on what is no terminal: a line for each phase, not one for each update."""
+    result = run(*options, "--batch-size", 1)
+    assert result.exit_code == 0
+    assert "sampling" in result.stderr
+    assert len(result.stderr.splitlines()) <= 3
 
 
 def test_ctrl_c_before_the_first_sample(options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,38 @@ def test_dry_run(hub: FakeHub, folder: Path) -> None:
     assert "directions.safetensors" in output
     assert "nothing was written" in output
     assert not hub.store.repos
+
+
+def test_dry_run_shows_what_changed_since_the_newest_version(hub: FakeHub, folder: Path) -> None:
+    run("publish", folder, "--repo", REPO, "--version", "1.0.0")
+    pack = read_pack(folder)
+    louder = replace(pack.directions[0], sigma=0.75)
+    save_pack(replace(pack, directions=(louder, *pack.directions[1:]), license="[red]x"), folder, {})
+    hub.log.clear()
+    output = run("publish", folder, "--repo", REPO, "--version", "1.0.1", "--dry-run", token=None)
+    rows = {line.split()[0]: line.split()[-1] for line in output.splitlines() if line.strip()}
+    assert "since v1.0.0" in output
+    assert (rows["previews/smile.webp"], rows["presets.json"], rows["config.json"]) == ("deleted", "same", "changed")
+    assert "breaking: smile: sigma 0.5 -> 0.75, the same amount moves 1.5 times as far" in output
+    assert "licence: cc0-1.0 -> [red]x" in output
+    assert "mind: saved edits break since v1.0.0, which asks for version 2.0.0" in output
+    assert not hub.requests("^(POST|PUT|DELETE) ")
+
+
+def test_gated_and_new_repositories_are_announced(hub: FakeHub, folder: Path) -> None:
+    output = run("publish", folder, "--repo", REPO, "--version", "1.0.0", "--gated", "manual", "--private")
+    assert "readers will have to ask for access (manual)" in output
+    assert "the repository will be made, private" in output
+    assert (hub.store.repos[REPO].gated, hub.store.repos[REPO].private) == ("manual", True)
+    assert "will" not in run("publish", folder, "--repo", REPO, "--version", "1.0.0", "--gated", "manual")
+
+
+def test_a_half_done_publish_is_announced(hub: FakeHub, folder: Path) -> None:
+    hub.fault("^POST .*/tag/", times=4, status=500)
+    with pytest.raises(PublishError, match="only the tag v1.0.0 is not"):
+        run("publish", folder, "--repo", REPO, "--version", "1.0.0")
+    assert "there already" in (output := run("publish", folder, "--repo", REPO, "--version", "1.0.0"))
+    assert "only the tag is missing" in output
 
 
 def test_refusals_are_publish_errors(hub: FakeHub, folder: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import random
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hub_export.shelf as shelf_module
 from eigan.errors import EiganError, FitError, FitInterrupted, InvalidCodes, PackFormatError
 from eigan.format import pack_files, read_pack
 from eigan.generators.stylegan2 import StyleGAN2
@@ -25,9 +29,12 @@ from eigan.latents import BLOCK_ROWS
 from eigan.layers import LayerRange
 from eigan.pack import DirectionPack, MadeFor
 from hub_export import Recipe, fit
+from hub_export.fit import forget_state, shelf_path
+from hub_export.methods import METHODS, Basis, Method, Problem
 from hub_export.moments import Moments
 from tests.toys import toy_generator
 
+fitting = importlib.import_module("hub_export.fit")  # the package's own `fit` is the function
 GENERATOR = toy_generator()
 ROWS = 6 * BLOCK_ROWS + 100
 
@@ -41,6 +48,10 @@ def wide_generator() -> StyleGAN2:
 
 def as_bytes(pack: DirectionPack) -> dict[str, bytes]:
     return pack_files(pack, {})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
 
 
 def stop_after(rows: int) -> Any:
@@ -65,6 +76,7 @@ def test_a_pack_says_how_it_was_made(tmp_path: Path) -> None:
         "layers": "all",
         "class_index": None,
         "precision": "fp32",
+        **METHODS["pca"].options().model_dump(mode="json"),
     }
     assert all(d.layers == LayerRange(0, 8) and d.amount_range == (-3.0, 3.0) for d in pack)
     ratios = [d.metrics["explained_variance_ratio"] for d in pack]
@@ -169,6 +181,114 @@ def test_interruption_while_solving_keeps_all_samples(tmp_path: Path, monkeypatc
     pack = fit(GENERATOR, recipe, state_path=state, resume=True, progress=lambda done, total, what: drawn.append(done))
     assert drawn == []
     assert as_bytes(pack) == as_bytes(fit(GENERATOR, recipe))
+
+
+class Slow:
+    """A method that keeps what it has reached: ten steps, of which the first `stop` are done before Ctrl-C."""
+
+    def __init__(self, stop: int = 99, error: Callable[[], BaseException] = KeyboardInterrupt):
+        self.stop, self.error, self.began = stop, error, -1
+
+    def solve(self, problem: Problem) -> Basis:
+        kept = problem.shelf.take()
+        step = self.began = int(kept["step"]) if kept else 0
+        with problem.shelf.keeping(lambda: {"step": torch.tensor(step)}):
+            while step < 10:
+                problem.report(step, 10, "thinking")
+                if step == self.stop:
+                    raise self.error()
+                step += 1
+        return METHODS["pca"].solve(replace(problem, recipe=Recipe("pca", 4).resolve(problem.generator)))
+
+
+def no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def use_slow(monkeypatch: pytest.MonkeyPatch, slow: Slow) -> None:
+    monkeypatch.setitem(METHODS, "slow", Method(slow.solve, num_samples=ROWS))
+
+
+def test_interruption_of_a_long_method_keeps_what_it_has_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state.safetensors"
+    use_slow(monkeypatch, Slow(stop=4))
+    with pytest.raises(FitInterrupted) as stopped:
+        fit(GENERATOR, Recipe("slow", 4), state_path=state)
+    assert f"stopped while slow was solving, after {ROWS:,} of {ROWS:,} samples; they are kept in" in str(stopped.value)
+    assert f"what slow had reached in {shelf_path(state)}, and resuming goes on from there" in str(stopped.value)
+    with pytest.raises(FitError, match="Use the same recipe and generator"):
+        fit(GENERATOR, Recipe("slow", 3), state_path=state, resume=True)
+    slow = Slow()
+    use_slow(monkeypatch, slow)
+    state.unlink()  # the samples are lost: they are drawn again, the method goes on
+    seen: list[tuple[int, int, str]] = []
+    resumed = fit(GENERATOR, Recipe("slow", 4), state_path=state, resume=True, progress=lambda *each: seen.append(each))
+    assert slow.began == 4
+    assert [what for _, _, what in seen] == ["sampling"] + ["thinking"] * 6
+    assert as_bytes(resumed) == as_bytes(fit(GENERATOR, Recipe("slow", 4)))
+    forget_state(state)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_that_starts_anew_forgets_what_the_method_had_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, slow = tmp_path / "state.safetensors", Slow(stop=4)
+    use_slow(monkeypatch, slow)
+    for _ in range(2):
+        with pytest.raises(FitInterrupted):
+            fit(GENERATOR, Recipe("slow", 4), state_path=state)
+        assert slow.began == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, no_space])
+def test_a_full_disk_while_solving_keeps_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], BaseException]
+) -> None:
+    state = tmp_path / "state.safetensors"
+    real = shelf_module.write_tensors
+
+    def full(path: Path, *rest: Any) -> None:
+        if path == shelf_path(state):
+            raise no_space()
+        real(path, *rest)
+
+    use_slow(monkeypatch, Slow(stop=4, error=error))
+    monkeypatch.setattr(shelf_module, "write_tensors", full)
+    with pytest.raises(FitError) as stopped:
+        fit(GENERATOR, Recipe("slow", 4), state_path=state)
+    if error is KeyboardInterrupt:
+        assert "they are kept in" in str(stopped.value) and "what slow had reached could not be kept" in str(
+            stopped.value
+        )
+        assert "No space left" in str(stopped.value)
+    else:
+        assert f"all samples are kept in {state}; make room, and resume" in str(stopped.value)
+    assert Moments.load(state)[0].count == ROWS
+    assert names(tmp_path) == ["state.safetensors"]
+
+
+def test_trouble_that_is_nobodys_fault_keeps_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory in the method: the error is told as it is, and the fit can be resumed with other settings."""
+    state = tmp_path / "state.safetensors"
+    use_slow(monkeypatch, Slow(stop=4, error=MemoryError))
+    with pytest.raises(MemoryError):
+        fit(GENERATOR, Recipe("slow", 4), state_path=state)
+    assert Moments.load(state)[0].count == ROWS
+
+
+def test_samples_are_kept_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a process that is killed: nothing runs after that."""
+    state, seen = tmp_path / "state.safetensors", []
+    monkeypatch.setattr(fitting, "KEEP_SECONDS", 0.0)
+
+    def progress(done: int, total: int, what: str) -> None:
+        seen.append((done, Moments.load(state)[0].count))
+
+    fit(GENERATOR, Recipe("pca", num_samples=ROWS, batch_size=1), progress=progress, state_path=state)
+    assert seen == [(done, done) for done, _ in seen] and len(seen) == 7
 
 
 def test_interruption_without_a_state_says_so() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from eigan.edit import unit_move
 from eigan.errors import EiganError, PackFormatError, UnknownName
 from hub_export.naming import name_directions, read_names
 from tests.toys import NAMES, toy_generator, toy_pack
+from tests.toys_models import varying_direction
 
 
 def names_file(tmp_path: Path, text: str = NAMES) -> Path:
@@ -64,3 +66,14 @@ def test_vectors_per_layer_keep_their_rows(tmp_path: Path) -> None:
     source = replace(source, directions=(replace(source["age"], vector=rows), source["smile"]), presets=())
     pack = name_directions([source], read_names(names_file(tmp_path)))
     assert torch.equal(pack["youth"].vector, -rows[2:4])
+
+
+def test_a_model_is_turned_round_with_its_direction_and_serves_any_layer(tmp_path: Path) -> None:
+    source = toy_pack()
+    source = replace(source, directions=(varying_direction("age"), varying_direction("smile", (2, 5))), presets=())
+    pack = name_directions([source], read_names(names_file(tmp_path)))
+    codes = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
+    own = unit_move(codes, source["age"])[:, 2:4]
+    torch.testing.assert_close(unit_move(codes, pack["youth"]), -own)  # flip, layers 2-3
+    assert torch.equal(pack["youth"].vector, -source["age"].vector)
+    assert pack["joy"].model is source["smile"].model

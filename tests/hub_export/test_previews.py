@@ -15,8 +15,10 @@ from eigan.errors import PackMismatch
 from eigan.format import check_file_name
 from eigan.pack import DirectionPack, MadeFor
 from eigan.render import Renderer, strip
-from hub_export.previews import CONTACT_SHEET, LABEL_WIDTH, preview_codes, render_previews, shrink, slugs
+from hub_export.plots import PLOTS
+from hub_export.previews import CONTACT_SHEET, LABEL_WIDTH, PLOT_PREFIX, preview_codes, render_previews, shrink, slugs
 from tests.toys import toy_direction, toy_generator, toy_pack
+from tests.toys_models import varying_pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,6 +50,14 @@ def test_a_strip_shows_the_edit() -> None:
     shown = np.asarray(opened(files["previews/smile.webp"]), np.int16)
     assert np.abs(shown - expected).mean() < 25  # WebP is lossy, random weights are noise
     assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+def test_directions_that_depend_on_the_picture_have_previews_too() -> None:
+    generator = toy_generator()
+    files = render_previews(generator, varying_pack(generator), seeds=[3, 4], num_amounts=3)
+    assert set(files) == {"previews/turn.webp", "previews/smile.webp", "previews/tilt.webp", CONTACT_SHEET}
+    strip_of = np.asarray(opened(files["previews/turn.webp"]), np.int16)
+    assert np.abs(strip_of[:32, :32] - strip_of[:32, -32:]).mean() > 3  # its ends differ
 
 
 def test_large_pictures_become_small_tiles() -> None:
@@ -108,3 +118,12 @@ def test_any_names_give_files_that_a_pack_may_hold(names: list[str]) -> None:
     for slug in found:
         check_file_name(f"previews/{slug}.webp")
     assert "contact-sheet" not in found
+    assert not any(slug.startswith(PLOT_PREFIX) for slug in found)
+
+
+def test_no_direction_takes_the_place_of_a_plot() -> None:
+    names = ["plot variance", "Plot", "plot", "plot-drift", "plots"]
+    assert slugs(names) == [
+        "direction-plot-variance", "direction-plot", "direction-plot-2", "direction-plot-drift", "plots",
+    ]  # fmt: skip
+    assert all(plot.path.startswith(f"previews/{PLOT_PREFIX}") for plot in PLOTS.values())

@@ -7,12 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.generators.stylegan2_config import StyleGAN2Config
-from eigan.latents import BLOCK_ROWS
+from eigan.latents import BLOCK_ROWS, z_block
 from hub_export.recipe import Recipe
-from hub_export.sampling import over_w, prepare_mapping, sample_classes, sample_z, stream_w
+from hub_export.sampling import (
+    ROUNDINGS,
+    FoldedMapping,
+    RoundedMapping,
+    over_w,
+    prepare_mapping,
+    roundings,
+    sample_classes,
+    sample_z,
+    stream_w,
+)
 from tests.toys import toy_generator
 
 ROWS = 3 * BLOCK_ROWS + 17
@@ -126,3 +137,74 @@ def test_global_random_state_is_left_alone() -> None:
     recipe = Recipe("pca", num_samples=ROWS).resolve(generator)
     assert sum(over_w(generator, recipe, len)) == ROWS
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def halved(generator: StyleGAN2, num_samples: int = ROWS) -> Recipe:
+    return Recipe("pca", num_samples=num_samples, precision="bf16").resolve(generator)
+
+
+@pytest.mark.parametrize("c_dim", [0, 6])
+def test_the_mapping_in_bf16_is_near(c_dim: int) -> None:
+    generator = wide_generator(c_dim)
+    exact = torch.cat(list(stream_w(generator, Recipe("pca", num_samples=ROWS).resolve(generator))))
+    near = torch.cat(list(stream_w(generator, halved(generator))))
+    assert near.dtype == torch.float32
+    assert 1e-3 < float((near - exact).norm() / exact.norm()) < 0.015
+
+
+def test_variances_of_the_mapping_in_bf16_are_nearer_than_by_rounding_once() -> None:
+    generator = StyleGAN2(StyleGAN2Config(z_dim=256, c_dim=0, w_dim=256, resolution=4, channels={4: 8}))
+    generator.initialize(torch.Generator().manual_seed(0))
+    generator.requires_grad_(False)
+    folded = FoldedMapping(generator.mapper)
+
+    def rounded_once(z: Tensor, classes: Tensor | None) -> Tensor:
+        x = folded.inputs(z, classes).bfloat16()
+        for weight, bias in folded.layers:
+            x = torch.nn.functional.leaky_relu(x @ weight.bfloat16().t() + bias.bfloat16(), 0.2)
+        return x.float()
+
+    variances = []
+    for mapping in (folded, RoundedMapping(generator.mapper), rounded_once):
+        w = torch.cat([mapping(z_block(0, block, 256), None) for block in range(16)])
+        variances.append(torch.linalg.eigvalsh(w.double().t().cov()).flip(0)[:80])
+    ours, once = (values / variances[0] - 1 for values in variances[1:])
+    assert float(ours.abs().max()) < 0.002
+    assert float(ours.square().mean()) < 0.5 * float(once.square().mean())
+
+
+def test_a_mapping_of_another_kind_in_bf16_is_near() -> None:
+    generator = toy_generator(c_dim=3)
+    generator.mapper.__class__ = type("OtherMapping", (type(generator.mapper),), {})
+    exact = torch.cat(list(stream_w(generator, Recipe("pca", num_samples=ROWS).resolve(generator))))
+    near = torch.cat(list(stream_w(generator, halved(generator))))
+    assert 1e-3 < float((near - exact).norm() / exact.norm()) < 0.015
+
+
+@given(values=st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=30), number=st.integers(0, 9))
+@settings(max_examples=50, deadline=None)
+def test_roundings_have_the_weight_as_their_mean(values: list[float], number: int) -> None:
+    exact = torch.tensor(values)
+    copies = roundings(exact, number)
+    assert copies.shape == (ROUNDINGS, len(values))
+    assert copies.dtype == torch.bfloat16
+    step = 2.0**-7 * exact.abs() + 1e-38  # at most, between neighbours in bf16
+    assert bool(((copies.float() - exact).abs() <= step).all())
+    assert bool(((copies.double().mean(dim=0) - exact).abs() <= step / ROUNDINGS + 1e-12).all())
+
+
+def test_what_bf16_holds_is_not_rounded() -> None:
+    exact = torch.tensor([0.0, 1.0, -1.5, 384.0, -(2.0**-20)])
+    assert torch.equal(roundings(exact, 0).float(), exact.expand(ROUNDINGS, -1))
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_no_number_of_threads_changes_a_bit_in_bf16(num_threads: int) -> None:
+    generator, before = wide_generator(), torch.get_num_threads()
+    whole = torch.cat(list(stream_w(generator, halved(generator))))
+    try:
+        torch.set_num_threads(num_threads)
+        assert torch.equal(torch.cat(list(stream_w(generator, halved(generator)))), whole)
+        assert torch.equal(next(stream_w(generator, halved(generator), start=1000)), whole[1000:BLOCK_ROWS])
+    finally:
+        torch.set_num_threads(before)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from hub_export.workers import on_one_thread, parallel_map, single_threaded_workers
+import hub_export.sampling as sampling
+from hub_export import Recipe
+from hub_export.fit import gather
+from hub_export.moments import Moments
+from hub_export.sampling import stream_w
+from hub_export.workers import (
+    draws_ahead,
+    exact_products,
+    num_cores,
+    on_one_thread,
+    parallel_map,
+    single_threaded_workers,
+)
+from tests.toys import toy_generator
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +90,50 @@ def test_leaving_early_ends_the_threads() -> None:
             break
     del value
     assert threading.active_count() == before
+
+
+def test_blocks_drawn_ahead_are_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of CUDA and mps, walked by a CPU: the same bytes of w, the same moments to float64's rounding."""
+    torch.set_num_threads(1)  # products of a piece in float32: their rounding depends on the threads of the caller
+    generator = toy_generator(c_dim=3)
+    recipe = Recipe("pca", num_samples=20 * 1024 + 300).resolve(generator)
+    expected, moments = torch.cat(list(stream_w(generator, recipe, start=500))), Moments(16)
+    gather(moments, generator, recipe)
+    monkeypatch.setattr(sampling, "draws_ahead", lambda device: True)
+    monkeypatch.setattr(importlib.import_module("hub_export.fit"), "draws_ahead", lambda device: True)
+    assert torch.equal(torch.cat(list(stream_w(generator, recipe, start=500))), expected)
+    ahead, seen = Moments(16), []
+    gather(ahead, generator, recipe, lambda done, total, what: seen.append(done))
+    assert seen[-1] == ahead.count == moments.count
+    assert torch.allclose(ahead.covariance, moments.covariance, rtol=1e-12, atol=1e-14)
+
+
+def test_only_the_cpu_draws_when_asked() -> None:
+    assert [draws_ahead(torch.device(name)) for name in ("cpu", "cuda", "cuda:1", "mps")] == [False, True, True, True]
+
+
+def test_cores_are_shared_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    alone = num_cores()
+    assert alone >= 1
+    for beside, expected in (("1", alone), ("2", max(1, alone // 2)), ("9999", 1), ("0", alone), ("many", alone)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", beside)
+        assert num_cores() == expected
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_products_are_exact_and_the_programs_choice_stays(precision: str) -> None:
+    flags, before = torch.backends.cuda.matmul, torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        allowed = flags.allow_tf32
+        with exact_products(torch.device("cpu")):
+            assert flags.allow_tf32 == allowed
+        for error in (None, ZeroDivisionError):
+            with contextlib.suppress(ZeroDivisionError), exact_products(torch.device("cuda")):
+                assert getattr(flags, "fp32_precision", "ieee") != "tf32"
+                if error:
+                    raise error
+            assert (torch.get_float32_matmul_precision(), flags.allow_tf32) == (precision, allowed)
+    finally:
+        torch.set_float32_matmul_precision(before)

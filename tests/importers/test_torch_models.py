@@ -9,10 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from eigan import import_directions
+from eigan import DirectionPack, import_directions
+from eigan.direction_model import DirectionModel
+from eigan.edit import unit_move
 from eigan.errors import PackFormatError, PackMismatch
+from eigan.importers.base import Request
 from eigan.importers.containers import open_file
-from eigan.importers.latentclr import DirectionModel, model_state, read_model
+from eigan.importers.latentclr import model_state, read, read_model
+from eigan.importers.named import all_names, name_move
+from eigan.importers.sigma import measure_sigma, stream_codes
 from tests.importers.makers import DIM, checkpoint, conditional, torch_saved, unit_rows
 from tests.parity.folders import folders
 from tests.toys import toy_generator
@@ -107,7 +112,7 @@ def test_a_normalisation_after_the_last_layer_counts(tmp_path: Path, depth: int)
     torch.testing.assert_close(model.directions(Z, normalize=False), wanted)
 
 
-def test_conditional_models_are_distilled_to_their_mean_and_say_how_well(tmp_path: Path) -> None:
+def test_networks_are_kept_and_their_mean_stands_for_them(tmp_path: Path) -> None:
     network = conditional(count=2, depth=1)
     network.nets[1][0].weight.data.zero_()  # type: ignore[index,union-attr]  # the same direction for every code
     path = torch_saved(tmp_path / "model.pt", checkpoint(network.state_dict()))
@@ -120,23 +125,98 @@ def test_conditional_models_are_distilled_to_their_mean_and_say_how_well(tmp_pat
     codes = GENERATOR.map_to_w(torch.randn(2000, DIM, generator=torch.Generator().manual_seed(5)))
     mean = opened(path).directions(codes)[0].mean(dim=0)
     assert float(mean @ pack.directions[0].vector / mean.norm()) > 0.99
-    assert "depend on the code" in pack.description
+    assert "depend on the code" in pack.description and "linear model" in pack.directions[0].description
     assert torch.equal(pack.directions[0].vector, import_directions(path, GENERATOR).directions[0].vector)
 
 
-def test_models_of_z_are_distilled_on_z(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_edit_is_what_the_model_does(tmp_path: Path, depth: int) -> None:
+    path = torch_saved(tmp_path / "model.pt", checkpoint(conditional(depth=depth).state_dict()))
+    import_directions(path, GENERATOR).save(tmp_path / "pack")
+    pack, model = DirectionPack.load(tmp_path / "pack"), opened(path)
+    codes = Z[:, None].repeat(1, 8, 1)
+    for k, direction in enumerate(pack):
+        moved = (direction * (1.5 / direction.sigma)).apply(codes)
+        torch.testing.assert_close(moved[:, 5], model.single(Z, k, 1.5), atol=2e-6, rtol=2e-6)
+
+
+def test_sigma_is_that_of_the_codes_along_each_ones_own_direction(tmp_path: Path) -> None:
+    """As a fit measures it; where the direction is the same everywhere, the standard deviation along it."""
+    network = conditional(count=2, depth=1)
+    network.nets[1][0].weight.data.zero_()  # type: ignore[index,union-attr]
+    path = torch_saved(tmp_path / "model.pt", checkpoint(network.state_dict()))
+    varied, constant = import_directions(path, GENERATOR).directions
+    assert constant.sigma == pytest.approx(float(measure_sigma(GENERATOR, constant.vector[None])), rel=1e-5)
+    codes = torch.cat([c[:, 0] for c in stream_codes(GENERATOR, 20_000, 0)]).double()
+    units = opened(path).directions(codes[:1024].float())[0].double()
+    wanted = torch.einsum("nd,de,ne->n", units, codes.T.cov(), units).mean().sqrt()
+    assert varied.sigma == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_models_of_z_move_z_and_leave_the_class(tmp_path: Path) -> None:
     generator = toy_biggan()
     path = torch_saved(tmp_path / "model.pt", checkpoint(conditional(dim=12, depth=2).state_dict()))
     pack = import_directions(path, generator)
     assert all(d.code_dim == 25 and not d.vector[12:].any() for d in pack)
+    codes = torch.randn(2, generator.num_layers, 25, generator=torch.Generator().manual_seed(1))
+    direction = pack.directions[1]
+    moved = (direction * (0.7 / direction.sigma)).apply(codes)
+    assert torch.equal(moved[..., 12:], codes[..., 12:])
+    torch.testing.assert_close(moved[:, 2, :12], opened(path).single(codes[:, 2, :12], 1, 0.7))
+    assert 0.5 < direction.sigma < 1.5
 
 
-def test_directions_without_a_mean_are_refused(tmp_path: Path) -> None:
-    network = conditional(count=1, depth=1)
-    network.nets[0][0].weight.data = torch.zeros(DIM, DIM)  # type: ignore[index,union-attr]
-    network.nets[0][0].bias.data.zero_()  # type: ignore[index,union-attr]
-    with pytest.raises(PackFormatError, match="all sides"):
-        import_directions(torch_saved(tmp_path / "model.pt", checkpoint(network.state_dict())), GENERATOR)
+def test_directions_without_a_mean_are_known_by_one_code(tmp_path: Path) -> None:
+    """A model that points one way from half of the codes, the other way from the others."""
+    network = conditional(count=1, depth=2)
+    state = dict(network.state_dict())
+    for key in ("weight", "bias"):
+        state[f"nets.0.linear_1.{key}"] = torch.zeros_like(state[f"nets.0.linear_1.{key}"])
+    codes = torch.cat([c[:, 0] for c in stream_codes(GENERATOR, 1024, 0)])
+    half = codes[:, 0].median() + 1e-6
+    state["nets.0.linear_1.weight"][0, 0], state["nets.0.linear_1.weight"][1, 0] = 1.0, -1.0
+    state["nets.0.linear_1.bias"][:2] = torch.tensor([-half, half])  # x0 = relu(code - half), x1 = relu(half - code)
+    for key, value in {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}.items():
+        state[f"nets.0.batchnorm_1.{key}"] = torch.full((DIM,), value)
+    state["nets.0.linear_2.weight"] = torch.zeros(DIM, DIM)
+    state["nets.0.linear_2.weight"][4, 0], state["nets.0.linear_2.weight"][4, 1] = 1.0, -1.0  # e4 times x0 - x1
+    (direction,) = import_directions(torch_saved(tmp_path / "model.pt", checkpoint(state)), GENERATOR)
+    assert direction.metrics["mean_cosine"] < 1e-3 and "of a single code" in direction.description
+    assert direction.vector.abs().tolist() == [float(i == 4) for i in range(DIM)]
+    assert direction.model is not None
+    assert direction.model.directions(codes)[0, :, 4].sum().abs() < 2
+
+
+def test_directions_that_point_nowhere_are_refused(tmp_path: Path) -> None:
+    network = conditional(count=2, depth=1)
+    network.nets[1][0].weight.data = torch.zeros(DIM, DIM)  # type: ignore[index,union-attr]
+    network.nets[1][0].bias.data.zero_()  # type: ignore[index,union-attr]
+    path = torch_saved(tmp_path / "model.pt", checkpoint(network.state_dict()))
+    with pytest.raises(PackFormatError, match="direction 1 has length 0 at all of"):
+        import_directions(path, GENERATOR)
+    assert len(import_directions(path, GENERATOR, num_directions=1)) == 1
+
+
+def test_named_models_are_those_of_their_component_turned_round_where_the_name_says_so(tmp_path: Path) -> None:
+    path = torch_saved(tmp_path / "best_model.pt", checkpoint(conditional(count=100, depth=1).state_dict()))
+    pack = import_directions(path, GENERATOR, names="latentclr-car")
+    codes = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(2))
+    named = [d for d in pack if "flipped" in d.metrics]
+    assert named
+    for direction in named:
+        component = pack[f"latentclr-{int(direction.metrics['component']):02d}"]
+        own = unit_move(codes, component)[:, direction.layers.slice]
+        torch.testing.assert_close(unit_move(codes, direction), own)
+        assert direction.sigma == component.sigma
+    with open_file(path) as file:
+        assert file is not None
+        (move, *_) = read(file, Request(GENERATOR, names="none")).moves
+    names = all_names()["latentclr-car"]
+    row = names.edits[0].model_copy(update={"amount": -3.0})
+    turned = name_move(move, "Other way", (row,), names)
+    assert turned.model is not None and move.model is not None
+    assert torch.equal(turned.model.directions(Z), -move.model.directions(Z))
+    assert torch.equal(turned.vector, -move.vector)
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from eigan.edit import Edit, move
+from eigan.direction_model import DirectionModel
+from eigan.edit import move
 from eigan.generators.base import Generator
 from eigan.generators.stylegan2 import StyleGAN2
 from eigan.importers import import_directions
 from eigan.importers.base import Move, Request, read_numbers
 from eigan.importers.containers import open_file
 from eigan.importers.ganspace import read as read_components
-from eigan.importers.latentclr import DirectionModel, model_state, read_model
+from eigan.importers.latentclr import model_state, read_model
 from eigan.layers import LayerRange
-from eigan.pack import Direction
+from eigan.pack import Direction, DirectionPack
 from eigan.targets import project, set_coordinate
 from tests.parity.check import Expected
 from tests.toys import toy_generator
@@ -138,7 +140,9 @@ def check_interfacegan(case: Expected) -> None:
 
 
 def check_latentclr(case: Expected) -> None:
-    """The model itself, as imported: all directions, single ones, and a walk that asks again after each step."""
+    """The model itself, as imported: all directions, single ones, and a walk that asks again after each step; and edits
+    of the pack that it becomes, saved and loaded.
+    """
     with open_file(case.checkpoint) as file:
         state = model_state(file)
         assert state is not None
@@ -154,20 +158,40 @@ def check_latentclr(case: Expected) -> None:
     generator = toy_of(z.shape[1], 8)
     pack = import_directions(case.checkpoint, generator)
     assert len(pack) == model.count and pack.method["model"] == model.kind
-    if model.fixed is not None:
-        unit = model.fixed / model.fixed.norm(dim=1, keepdim=True)
-        torch.testing.assert_close(torch.stack([d.vector for d in pack]), unit)
-    else:
-        assert all(0 < d.metrics["mean_cosine"] <= 1 for d in pack)
-    assert isinstance(pack.directions[0] * 1.0, Edit)
+    if model.fixed is None:
+        assert all(0 < d.metrics["mean_cosine"] <= 1 and d.model is not None for d in pack)
+    assert normalize, "a slider moves by unit vectors"
+    with TemporaryDirectory() as folder:
+        pack.save(Path(folder) / "pack")
+        check_edits(case, DirectionPack.load(Path(folder) / "pack"), z)
+
+
+def check_edits(case: Expected, pack: DirectionPack, z: Tensor) -> None:
+    """Edits of alpha / sigma are the official outputs, on every layer; asked again after each, they are its walk."""
+    codes = z[:, None].repeat(1, pack.made_for.num_layers, 1)
+    for name in case.names("single"):
+        direction = pack.directions[int(after(name, "k"))]
+        moved = (direction * (after(name, "a") / direction.sigma)).apply(codes)
+        for layer in range(pack.made_for.num_layers):
+            case.compare(name, moved[:, layer], "default")
+    for name in (n for n in case.tensors if n.startswith("iter")):
+        direction, moved = pack.directions[int(after(name, "k"))], codes[:1]
+        for _ in range(num_steps(name)):
+            moved = (direction * (after(name, "a") / direction.sigma)).apply(moved)
+        case.compare(name, moved[:, 0], "default")
 
 
 def walk(model: DirectionModel, z: Tensor, name: str, normalize: bool) -> Tensor:
-    steps = re.match(r"iter(\d+)", name)
-    assert steps is not None
-    for _ in range(int(steps[1])):
+    for _ in range(num_steps(name)):
         z = model.single(z, int(after(name, "k")), after(name, "a"), normalize=normalize)
     return z
+
+
+def num_steps(name: str) -> int:
+    """The number after 'iter'."""
+    steps = re.match(r"iter(\d+)", name)
+    assert steps is not None
+    return int(steps[1])
 
 
 def after(name: str, letter: str) -> float:

@@ -23,7 +23,8 @@ from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from eigan.ui.page import lay_out
 from eigan.ui.session import Studios
 from tests.fakehub.server import FakeHub
-from tests.toys import toy_direction
+from tests.toys import toy_direction, toy_generator
+from tests.toys_models import varying_pack
 from tests.ui.bundles import hostile_pack, write_bundles
 from tests.ui.visitor import render_directly
 
@@ -63,6 +64,17 @@ def test_a_link_is_followed_to_the_last_pixel(editor: Editor) -> None:
     assert updates[editor.page.psi]["maximum"] == 1.5, "the slider is widened to what the link asks"
     plans = {plan.name: plan for plan in editor.plans(updates[editor.page.opened])}
     assert (plans["smile"].value, plans["smile"].maximum) == (4.25, 4.3)
+
+
+def test_sliders_of_directions_that_depend_on_the_picture(editor: Editor, toy_bundles: Path) -> None:
+    varying_pack(toy_generator()).save(toy_bundles / "varying")
+    updates = editor.arrive({"pack": "varying", "seed": "5", "psi": "0.7", "edit": "turn:2"}, HEADERS)
+    pack, opened = editor.studios.open("varying").pack, updates[editor.page.opened]
+    assert (picture(updates, editor) == render_directly(pack, 5, 0.7, {"turn": 2.0})).all()
+    assert [plan.info.endswith("depends on the picture") for plan in editor.plans(opened)] == [True, False, True]
+    moved = editor.follow(opened, Scene(5, 0.7, 0, False), {"turn": 2.0, "tilt": -1.0}, HEADERS)
+    assert moved is not None
+    assert (picture(moved, editor) == render_directly(pack, 5, 0.7, {"turn": 2.0, "tilt": -1.0})).all()
 
 
 @pytest.mark.parametrize("query", [{"seed": "-1"}, {"psi": "x"}, {"pack": "no such"}, {"edit": "nobody:1"}])

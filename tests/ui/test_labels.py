@@ -12,6 +12,7 @@ from eigan.layers import LayerRange
 from eigan.ui import labels
 from eigan.ui.labels import badge, plain_info, plan_slider, shown_names
 from tests.toys import toy_direction, toy_generator
+from tests.toys_models import varying_direction
 from tests.ui.bundles import HOSTILE, hostile_pack, many_pack, words_pack
 
 # the constructs that Gradio's `info` turns into HTML
@@ -24,6 +25,10 @@ def test_a_slider_has_the_directions_range_and_words() -> None:
     plan = plan_slider(replace(toy_direction(), poles=("closed", "open"), layers=LayerRange(4, 8)))
     assert (plan.minimum, plan.maximum, plan.step, plan.value, plan.zero) == (-3.0, 3.0, 0.1, 0.0, 50)
     assert plan.info == "closed … open · layers 4-7"
+
+
+def test_a_slider_says_that_its_direction_depends_on_the_picture() -> None:
+    assert plan_slider(varying_direction(layers=(4, 8))).info == "layers 4-7 · depends on the picture"
 
 
 def test_one_pole_one_layer_or_only_a_description() -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+import torch
 
+from eigan.direction_model import DirectionModel
 from eigan.errors import EiganError, InvalidCodes, PackMismatch, UnknownName
 from eigan.format import MANIFEST, PRESETS, VECTORS
 from eigan.pack import MadeFor
 from eigan.readers.safetensors import save_generator
-from eigan.ui.session import Recent, Studio, Studios, pin
+from eigan.recipe import PictureRecipe, read_png
+from eigan.ui.session import Recent, Studio, Studios, pack_key, pin
 from tests.fakehub.server import FakeHub
 from tests.toys import toy_generator
+from tests.toys_models import varying_pack
 from tests.ui.bundles import words_pack
 from tests.ui.visitor import render_directly
 
@@ -177,3 +182,32 @@ def test_pinning() -> None:
     assert pin("o/n", "c" * 40) == "o/n@" + "c" * 40
     assert pin("o/n@v1.0.0", "c" * 40) == "o/n@v1.0.0"
     assert pin("heads", "") == "heads"
+
+
+def test_directions_that_depend_on_the_picture_are_drawn_as_the_library_does(toy_bundles: Path) -> None:
+    """Through links and PNGs too; and what was drawn before never shows through."""
+    pack = varying_pack(toy_generator())
+    pack.save(toy_bundles / "varying")
+    studio = Studios(hosted=True).open("varying")
+    for seed, amounts in ((7, {"turn": 1.5}), (8, {"turn": 1.5}), (8, {"turn": 1.5, "smile": -1.0, "tilt": 2.0})):
+        recipe = studio.recipe(seed, 0.7, None, amounts)
+        picture = np.asarray(studio.render(recipe))
+        assert (picture == render_directly(studio.pack, seed, 0.7, amounts)).all()
+        assert (picture != render_directly(studio.pack, seed, 0.7, {})).any()
+        (toy_bundles / "picture.png").write_bytes(studio.png(recipe))
+        assert read_png(toy_bundles / "picture.png") == recipe
+        assert PictureRecipe.from_query(dict(parse_qsl(recipe.to_query()))).amounts == amounts
+
+
+def test_another_weight_is_another_pack(toy_bundles: Path) -> None:
+    pack = replace(varying_pack(toy_generator()), source="varying")
+    turn = pack["turn"]
+    assert turn.model is not None
+    key = pack_key(pack)
+    assert key == pack_key(replace(pack, revision="f" * 40)) == pack_key(pack)
+    weights = turn.model.each(torch.clone)
+    weights.steps[0].weight[0, 3, 4] += 1e-3
+    straight = DirectionModel(1, 16, None, tuple(replace(step, bends=False) for step in turn.model.steps))
+    models = (weights, straight, turn.model.negated(), None)
+    keys = {pack_key(replace(pack, directions=(replace(turn, model=m), *pack.directions[1:]))) for m in models}
+    assert len(keys | {key}) == 5
