@@ -37,7 +37,7 @@ def compare(
     """Compare packs of one generator: what their directions move, how cleanly, and where they agree.
 
     `hub-export evaluate` measures what is compared; without it only variance and agreement are known. With --out or
-    --generator the generator is opened, and variance is exact where directions overlap.
+    --generator the generator is opened, and variance is that of the span; otherwise the sum (Σ) along the directions.
     """
     if out is not None:
         check_page_folder(out)

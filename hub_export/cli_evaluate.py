@@ -113,10 +113,11 @@ def write(pack: DirectionPack, metrics: Metrics, source: str, folder: Path, *, s
 
 def show(console: Console, metrics: Metrics, pack: DirectionPack) -> None:
     """Print a row for each direction, and the Fréchet distances."""
-    table = Table(title=f"{escape(pack.name)}: what {len(metrics.directions)} directions do", title_justify="left")
+    title = f"{escape(pack.name)}: what {len(metrics.directions)} directions do"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in ("direction", "range", "moves most", "by", "purity", "leak", "monotone", "drift"):
         is_text = heading in ("direction", "moves most")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text)
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text or heading == "range")
     for entry in metrics.directions[:SHOWN]:
         table.add_row(*row(entry))
     if len(metrics.directions) > SHOWN:

@@ -53,14 +53,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's numbers. variance: of the codes, within the span of its first ten directions; an upper bound
-    (their sum) when `is_bound`. None for what nobody measured.
+    """One contender's numbers, None for what nobody measured.
+
+    variance: of the codes, within the span of its first ten directions; when `is_sum`, the sum of those along them,
+    which is another number unless they are at right angles.
     """
 
     label: str
     num_directions: int
     variance: float | None
-    is_bound: bool
+    is_sum: bool
     summary: Summary | None
     seconds: float | None
 
@@ -116,7 +118,7 @@ def open_contender(source: str, *, token: str | None = None) -> Contender:
 
 
 def compare(contenders: Sequence[Contender], generator: Generator | None = None) -> Comparison:
-    """The contenders side by side. generator: with it, explained variance is exact for directions that overlap.
+    """The contenders side by side. generator: with it, explained variance is that of the span, not a sum.
 
     Raises:
         PackFormatError: fewer than two packs, or more than twelve. PackMismatch: packs of different generators.

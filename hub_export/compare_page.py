@@ -220,7 +220,7 @@ def _text(
         made_for=comparison.made_for,
         header=[Markdown(name) for name in HEADER],
         rows=[cells(row) for row in comparison.rows],
-        bounds=any(row.is_bound and row.variance is not None for row in comparison.rows),
+        sums=any(row.is_sum and row.variance is not None for row in comparison.rows),
         depending=[name for name, c in zip(comparison.labels, comparison.contenders, strict=True) if _depends(c)],
         labels=comparison.labels,
         controllers=_controllers(comparison),
@@ -253,7 +253,7 @@ HEADER = (
 def cells(row: Row) -> list[Markdown]:
     """One line of the table, a cell for each name in HEADER."""
     found = row.summary
-    variance = "–" if row.variance is None else f"{'≤ ' * row.is_bound}{100 * row.variance:.3g}%"
+    variance = "–" if row.variance is None else f"{'Σ ' * row.is_sum}{100 * row.variance:.3g}%"
     frechet = "–"
     if found and found.frechet:
         frechet = ", ".join(f"±{escape(k)}: {v:.3g}" for k, v in list(found.frechet.items())[:4])

@@ -22,16 +22,22 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 from eigan.errors import FitError
+from eigan.generators.base import iterate_batches
+from eigan.latents import BLOCK_ROWS
 from hub_export.sampling import PIXEL_BATCH, uses_onednn
 from hub_export.workers import exact_products
 from hub_export.world import ALONE, World
 
 T = TypeVar("T")
 
-CHUNK_ROWS = 8192  # x and tanh(y) of a chunk stay in a core's cache
+CHUNK_NUMBERS = 1 << 19  # of a chunk: x and tanh(y) stay near a core
+MAX_CHUNK_ROWS = 1 << 14
+MAX_BATCHED = 64  # sources
 DEVICE_CHUNK_ROWS = 1 << 18  # elsewhere than on a CPU: few, large kernels
 GAUSSIAN_LOG_COSH = 0.37456720749143  # E[log cosh v] of a standard normal v
-PATIENCE = 8  # FastICA's own steps go on while the limit halves within so many of them
+PATIENCE = 16  # FastICA's own steps go on while the limit halves within so many of them,
+SETTLING = 8  # and, after so many, stays
+LARGE_LIMIT = 0.1  # below this: steps of half a right angle are leaps from place to place, and rounding decides where
 MEMORY = 7  # steps that a quasi-Newton step remembers (Picard's default)
 MIN_CURVATURE = 0.01  # as Picard: flatter pairs of sources are moved as if they were this curved
 MAX_ANGLE = 0.3  # radians in one plane and one step: the model of the objective holds no further
@@ -53,17 +59,19 @@ class Rows:
     """
 
     def __init__(self, rows: Tensor, total: int, pool: ThreadPoolExecutor, world: World = ALONE, chunk_rows: int = 0):
+        """rows: this process's, of `total` in the world: every size-th block of BLOCK_ROWS, as `over_w` gives them."""
         self.total, self.pool, self.world, self.device = total, pool, world, rows.device
-        size = chunk_rows or (CHUNK_ROWS if rows.device.type == "cpu" else DEVICE_CHUNK_ROWS)
-        self.chunks = rows.split(size) if len(rows) else ()
+        size = chunk_rows or (chunk_for(rows.shape[1]) if rows.device.type == "cpu" else DEVICE_CHUNK_ROWS)
+        whole = len(rows) // BLOCK_ROWS * BLOCK_ROWS
+        self.chunks = [rows[part] for part in iterate_batches(whole, size)]
+        self.chunks += [rows[whole:]] if whole < len(rows) else []
 
     def sums(self, rotation: Tensor) -> Sums:
         """One pass: what a step needs of the sources along the rows of rotation (C, C)."""
         weight = rotation.to(self.device, torch.float32)
 
         def work(x: Tensor) -> tuple[Tensor, Tensor]:
-            y = _tanh_(product(x, weight))  # (n, C)
-            return cross_product(y, x), y.square().sum(dim=0)
+            return _sum_products(_tanh_(product(x, weight)), x)
 
         size = len(rotation)
         cross, squares = self._over_chunks(work, (size, size), (size,))
@@ -156,7 +164,7 @@ class Search:
         moved = torch.where(cosines < 0, -1.0, 1.0)[:, None] * (turn @ self.rotation)
         best = moved if limit < self.limit else self.best
         limits = (*self.limits, limit)
-        quick = self.quick or slows_down(limits)
+        quick = self.quick or leads_nowhere(limits)
         if not quick:
             return replace(self, rotation=moved, best=best, limits=limits)
         return replace(self._quicker(cross, sums.slopes), best=best, limits=limits, quick=True)
@@ -181,7 +189,7 @@ class Search:
         step = step * min(1.0, MAX_ANGLE / max(float(step.abs().max()), 1e-300))
         return replace(
             self,
-            rotation=polar(torch.linalg.matrix_exp(step) @ self.rotation),
+            rotation=torch.linalg.matrix_exp(step) @ self.rotation,
             steps=torch.cat([steps, step[None]])[-MEMORY:],
             gradients=torch.cat([gradients, gradient[None]])[-MEMORY:],
             signs=signs,
@@ -191,7 +199,7 @@ class Search:
         """All of it, for a shelf."""
         return {
             "rotation": self.rotation,
-            "best": self.best,
+            "best": self.best.clone(),  # safetensors refuses memory that is shared
             "limits": torch.tensor(self.limits, dtype=torch.float64),
             "quick": torch.tensor(self.quick),
             "steps": self.steps,
@@ -203,27 +211,46 @@ class Search:
     def restore(cls, tensors: Mapping[str, Tensor], size: int) -> Search:
         """What `tensors` gave. Raises FitError when it is not one of `size` sources."""
         try:
-            kept = {name: tensors[name] for name in cls.__dataclass_fields__}
-            square = (size, size)
-            shapes = {"rotation": square, "best": square, "signs": (size,)}
-            shapes |= {name: (len(kept[name]), *square) for name in ("steps", "gradients")}
-            fits = all(kept[name].shape == shape and kept[name].dtype == torch.float64 for name, shape in shapes.items())
-            if not fits or not kept["steps"].shape == kept["gradients"].shape:
-                raise ValueError("other shapes")
-            return cls(**(kept | {"limits": tuple(kept["limits"].tolist()), "quick": bool(kept["quick"])}))
+            found = cls(
+                tensors["rotation"],
+                tensors["best"],
+                tuple(tensors["limits"].tolist()),
+                bool(tensors["quick"]),
+                tensors["steps"],
+                tensors["gradients"],
+                tensors["signs"],
+            )
+            square, many = (size, size), (len(found.steps), size, size)
+            wanted = {"rotation": square, "best": square, "steps": many, "gradients": many, "signs": (size,)}
+            for name, shape in wanted.items():
+                if tensors[name].shape != shape or tensors[name].dtype != torch.float64:
+                    raise ValueError(f"{name} is {tensors[name].dtype} {tuple(tensors[name].shape)}")
+            return found
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise FitError(f"what was kept of the search cannot be used ({error}); fit without resuming") from None
 
 
-def slows_down(limits: tuple[float, ...]) -> bool:
-    """Whether the smallest limit of the last PATIENCE iterations is more than half of the smallest before."""
-    return len(limits) > PATIENCE and min(limits[-PATIENCE:]) > min(limits[:-PATIENCE]) / 2
+def chunk_for(size: int) -> int:
+    """Rows of `size` numbers in a chunk: whole blocks."""
+    return min(max(CHUNK_NUMBERS // size // BLOCK_ROWS * BLOCK_ROWS, BLOCK_ROWS), MAX_CHUNK_ROWS)
+
+
+def count_own(total: int, world: World) -> int:
+    """How many of the stream's first `total` rows are this process's."""
+    return sum(min(BLOCK_ROWS, total - start) for start in world.share(range(0, total, BLOCK_ROWS)))
+
+
+def leads_nowhere(limits: tuple[float, ...]) -> bool:
+    """Whether FastICA's own steps, of these limits so far, are leaps or no longer shrink."""
+    leaps = len(limits) >= SETTLING and limits[-1] > LARGE_LIMIT
+    return leaps or (len(limits) > PATIENCE and min(limits[-PATIENCE:]) > min(limits[:-PATIENCE]) / 2)
 
 
 def polar(matrix: Tensor) -> Tensor:
     """The orthogonal matrix nearest to `matrix` (C, C), float64: (M Mᵀ)^(-1/2) M, by singular values."""
     left, _, right = torch.linalg.svd(matrix)
-    return left @ right
+    nearest: Tensor = left @ right
+    return nearest
 
 
 def _inverse_times(gradient: Tensor, steps: Tensor, gradients: Tensor, hessian: Tensor) -> Tensor:
@@ -266,8 +293,24 @@ def _as_pixels(x: Tensor) -> Tensor:
     return x.view(PIXEL_BATCH, -1, 1, x.shape[1]).permute(0, 3, 1, 2)  # (16, C, n / 16, 1), channels last
 
 
+def _sum_products(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """yᵀ x (C, C) and sums of y² (C,), of rows y and x (n, C).
+
+    On CPU float32 within blocks and float64 between them, so that how blocks are dealt out matters next to
+    nothing; yᵀ x of more than MAX_BATCHED sources is one float32 product of the chunk, which is quicker by half.
+    """
+    if y.device.type != "cpu":
+        return y.t() @ x, y.square().sum(dim=0)
+    size = x.shape[1]
+    blocks = (max(len(x) // BLOCK_ROWS, 1), -1, size)
+    ys, xs = y.view(blocks), x.view(blocks)
+    squares: Tensor = torch.from_numpy(np.einsum("bij,bij->bj", ys.numpy(), ys.numpy()))
+    cross = torch.bmm(ys.mT, xs) if size <= MAX_BATCHED else cross_product(y, x)[None]
+    return cross.sum(dim=0, dtype=torch.float64), squares.sum(dim=0, dtype=torch.float64)
+
+
 def _tanh_(y: Tensor) -> Tensor:
-    """tanh in place. On CPU NumPy's, which takes a tenth of torch's time where it has AVX-512, and equal elsewhere."""
+    """tanh in place. On CPU NumPy's, which takes a tenth of torch's time with AVX-512 (NumPy 2.4, torch 2.13)."""
     if y.device.type != "cpu":
         return y.tanh_()
     np.tanh(y.numpy(), out=y.numpy())

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.fakehub.session import HUB  # its import sets the environment; it stands before anything of huggingface_hub
 
@@ -15,6 +16,17 @@ from huggingface_hub.utils import _http  # isort: skip
 
 from eigan import hub as eigan_hub  # isort: skip
 from tests.fakehub.server import FakeHub  # isort: skip
+
+
+NUM_THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads() -> Iterator[None]:
+    """Rounding of pictures depends on the number of threads: whatever a test sets, the next begins as the first did."""
+    torch.set_num_threads(NUM_THREADS)
+    yield
+    torch.set_num_threads(NUM_THREADS)
 
 
 @pytest.fixture

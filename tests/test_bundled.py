@@ -73,9 +73,7 @@ def test_every_slider_moves_the_picture_more_the_further_it_goes(
 def test_the_raw_packs_come_from_hub_export(heads: eigan.Generator) -> None:
     """Fitting again with the recipe in the pack gives the bundled vectors."""
     pack = eigan.load_pack("heads-sefa")
-    made = dict(pack.method)
-    assert made.pop("sampler")
-    again = fit(heads, Recipe(made.pop("name"), **made))
+    again = fit(heads, Recipe.parse(pack.method))
     for bundled, fitted in zip(pack, again, strict=True):
         assert abs(float(bundled.vector @ fitted.vector)) > 0.9999
         assert bundled.sigma == pytest.approx(fitted.sigma, rel=1e-4)

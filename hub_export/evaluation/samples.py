@@ -30,6 +30,7 @@ CLASS_STREAM = STREAM + 1
 CHOICE_STREAM = STREAM + 2
 BATCH_PIXELS = 16 * 128**2  # pixels in a batch: 16 pictures up to 128 px, 4 of 256 px, 1 of 512 px and above
 MAX_BATCH = 16
+DEVICE_FACTOR = 8  # more of both where the device is no CPU
 OURS = (HeadsAttributes, Inception)  # feature networks that several threads may use at once
 LARGE = 512  # px from which one picture at a time is drawn, with every thread on it
 
@@ -139,7 +140,8 @@ class Reader:
 
 def batch_size(generator: Generator) -> int:
     """Pictures drawn at once."""
-    return max(1, min(MAX_BATCH, BATCH_PIXELS // generator.resolution**2))
+    factor = 1 if generator.device.type == "cpu" else DEVICE_FACTOR
+    return max(1, min(factor * MAX_BATCH, factor * BATCH_PIXELS // generator.resolution**2))
 
 
 def num_workers(generator: Generator) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor
 from eigan.errors import FitError, NotConverged
 from eigan.generators.base import Generator
 from eigan.latents import BLOCK_ROWS, block_generator
-from hub_export.fast_ica import Rows, Search, product
+from hub_export.fast_ica import Rows, Search, count_own, product
 from hub_export.methods.base import Basis, Method, Options, Problem, top_eigenvectors
 from hub_export.recipe import Recipe
 from hub_export.sampling import over_w
@@ -102,8 +102,7 @@ def whiten(problem: Problem, whitening: Tensor) -> Tensor:
     """Whitened codes (w - mean) Kᵀ of whitening K (C, D): this process's share, (n, C), float32, on the device."""
     device, total = problem.generator.device, problem.recipe.num_samples or 0
     mean, factor = (tensor.to(device, torch.float32) for tensor in (problem.moments.mean, whitening))
-    starts = problem.world.share(range(0, total, BLOCK_ROWS))
-    count = sum(min(BLOCK_ROWS, total - start) for start in starts)
+    count = count_own(total, problem.world)
     rows, done, reported = torch.empty(count, len(factor), device=device), 0, 0
     work = partial(_whitened, mean, factor)
     for piece in over_w(problem.generator, problem.recipe, work, world=problem.world):
@@ -125,9 +124,8 @@ def separate(problem: Problem, rows: Rows, options: ICAOptions) -> Search:
     Raises:
         NotConverged: it was given up.
     """
-    random = block_generator(problem.recipe.seed, 0, START_STREAM)
+    random, size = block_generator(problem.recipe.seed, 0, START_STREAM), problem.num_directions
     kept = problem.shelf.take()
-    size = problem.num_directions
     search = rows.on_one_thread(lambda: Search.start(random, size)) if kept is None else Search.restore(kept, size)
     with problem.shelf.keeping(lambda: search.tensors()):
         while search.limit >= options.tolerance and len(search.limits) < options.max_iterations:

@@ -31,7 +31,7 @@ class PCAOptions(Options):
         description="the stage whose activations are analysed; empty: the codes themselves in W, the first stage in z",
     )
     passes: int = Field(3, ge=2, le=16, description="over the activations; each but the last sharpens the components")
-    oversampling: int = Field(20, ge=0, le=2048, description="rows of the sketch beyond the directions asked for")
+    oversampling: int = Field(64, ge=0, le=2048, description="rows of the sketch beyond the directions asked for")
     closed_form: bool = Field(True, description="take directions from the weights where the stage is linear in z")
 
 

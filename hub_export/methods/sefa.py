@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from eigan.generators.base import iterate_batches
 from hub_export.fast_ica import cross_product
 from hub_export.methods.base import Basis, Method, Options, Problem, top_eigenvectors
 from hub_export.workers import parallel_map
@@ -33,7 +34,8 @@ def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tenso
     does (columns of zeros stay); "none": the formula of their paper. Products are float32 over the columns of a block
     and float64 between blocks: what the float32 weights leave open is of the same size.
     """
-    parts = weights.float().cpu().split(BLOCK_COLUMNS, dim=1)
+    weights = weights.float().cpu()
+    parts = [weights[:, part] for part in iterate_batches(weights.shape[1], BLOCK_COLUMNS)]
 
     def multiply(part: Tensor) -> Tensor:
         rows = part.t()  # (m, D): a row for each style unit

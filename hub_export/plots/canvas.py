@@ -129,7 +129,7 @@ def count_on(axes: Axes) -> None:
     """Whole numbers alone along the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def rule(axes: Axes, *, y: bool = True, x: bool = False) -> None:

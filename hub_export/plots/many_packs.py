@@ -23,13 +23,14 @@ SHARES = (  # the measure, its title and unit, the ends of its axis (None: as fa
 )
 SPREAD = 0.16  # how far dots of one pack are moved apart, of the distance between two packs
 MAX_COLUMNS = 20
+OWN = dict(zip(("PCA", "ICA", "SeFa", "LatentCLR", "local"), COLOURS, strict=False)) | {"random": NEUTRAL}
 MAX_PANELS = 3
 
 
 def colours_of(labels: Sequence[str]) -> list[str]:
-    """A colour for each label; what is called random is grey."""
-    colours = iter(COLOURS * 2)
-    return [NEUTRAL if label == "random" else next(colours) for label in labels]
+    """A colour for each label: a method's own, grey for random directions, for others those that are left."""
+    left = iter([*(colour for colour in COLOURS if colour not in OWN.values()), *COLOURS, *COLOURS])
+    return [OWN[label] if label in OWN else next(left) for label in labels]
 
 
 def plot_variances(packs: Mapping[str, Sequence[float]]) -> bytes:
@@ -165,9 +166,9 @@ def plot_frechets(packs: Mapping[str, Metrics]) -> bytes | None:
             axes.invert_yaxis()
             axes.spines["bottom"].set_visible(False)
             axes.tick_params(length=0, labelcolor=INK)
-        kind = "FID" if features == ["inception"] else f"Fréchet distance in {', '.join(features)} features, not FID"
+        kind = "FID" if features == ["inception"] else f"Not FID: {', '.join(features)} features"
         sizes = ", ".join(f"{n:,}" for n in pictures)
-        figure.supxlabel(f"{kind}; {sizes} pictures a side; dotted: of two unedited sets", fontsize=8.5, color=QUIET)
+        figure.supxlabel(f"{kind}, {sizes} pictures a side. Dotted: two unedited sets", fontsize=8.5, color=QUIET)
 
     return draw(0.85 + 0.34 * len(known), paint)
 

@@ -65,8 +65,8 @@ PLOTS = {
     "variance": _plot(
         "variance",
         "Explained variance, direction by direction and in sum, beside random directions",
-        "How much the codes vary along each direction. Directions that are not at right angles share variance, so that "
-        "their sum counts it more than once.",
+        "How much the codes vary along each direction. For directions that are not at right angles the sum is not "
+        "the variance of what they span.",
     ),
     "coordinates": _plot(
         "coordinates",

@@ -24,7 +24,7 @@ from tests.toys import toy_pack
 from tests.toys_metrics import toy_metrics
 
 HISTORY = {"iteration": [1, 10, 100], "loss": [3.0, 2.0, 1.5], "accuracy": [0.1, 0.5, 0.9]}
-BLUE, GREY = (0, 114, 178), (138, 141, 145)
+BLUE, GREEN, GREY = (0, 114, 178), (0, 158, 115), (138, 141, 145)
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -200,15 +200,17 @@ def test_letters_that_the_font_lacks_become_numbers() -> None:
 
 
 def test_packs_have_different_colours_and_random_is_grey() -> None:
-    colours = many_packs.colours_of(["PCA", "random", "ICA", "SeFa"])
+    colours = many_packs.colours_of(["PCA", "random", "mine", "SeFa", "yours"])
     assert colours[1] == canvas.NEUTRAL
-    assert len(set(colours)) == 4
+    assert len(set(colours)) == 5
+    assert colours[3] == many_packs.colours_of(["SeFa", "LatentCLR"])[0]  # on every page
+    assert len(many_packs.colours_of([str(i) for i in range(12)])) == 12
 
 
 def test_a_dot_for_each_direction_stays_in_its_row() -> None:
     pack = toy_pack()
     picture = pixels(many_packs.plot_quality({"PCA": toy_metrics(pack), "SeFa": toy_metrics(pack)}))
-    blue, orange = (np.nonzero(near(picture, colour))[0] for colour in (BLUE, (213, 94, 0)))
+    blue, orange = (np.nonzero(near(picture, colour))[0] for colour in (BLUE, GREEN))
     assert len(blue) > 100
     assert len(orange) > 100
     assert blue.max() < orange.min()
@@ -232,5 +234,5 @@ def test_a_pack_that_drifts_less_is_drawn_lower() -> None:
         return metrics.model_copy(update={"directions": [e.model_copy(update=curve) for e in metrics.directions]})
 
     picture = pixels(many_packs.plot_drifts({"PCA": line(0.4), "SeFa": line(0.8)}))[:430]  # above the legend
-    blue, orange = (np.nonzero(near(picture, colour))[0] for colour in (BLUE, (213, 94, 0)))
+    blue, orange = (np.nonzero(near(picture, colour))[0] for colour in (BLUE, GREEN))
     assert (blue.max() - orange.min()) / (blue.max() - blue.min()) == pytest.approx(2, rel=0.1)  # lines have a width
