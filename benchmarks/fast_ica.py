@@ -79,13 +79,12 @@ def reference_start(rows: Tensor, sources: int, seed: int) -> npt.NDArray[np.flo
 
 def run_ours(rows: Tensor, sources: int, seed: int) -> Any:
     """eigan's, from the same rows: moments, whitening, rotation. As `hub_export.methods.ica.solve`, rows in hand."""
-    clock = Clock()
+    generator = synthetic_generator()
     recipe = Recipe("ica", sources, num_samples=len(rows), seed=seed, options={"tolerance": TOLERANCE})
+    clock = Clock()
     moments, whitening = clock.time("whiten", find_whitening, rows, sources)
     whitened = clock.time("project", project, rows, moments.mean.float(), whitening.float())
-    threads = torch.get_num_threads()
-    with single_threaded_workers(threads) as pool:
-        generator = synthetic_generator()
+    with single_threaded_workers(torch.get_num_threads()) as pool:
         problem = Problem(generator, recipe, recipe.layer_range(generator), moments)
         held = Rows(whitened, len(whitened), pool)
         search = clock.time("rotate", separate, problem, held, problem.options(ICAOptions))
@@ -218,15 +217,15 @@ def compare(sources: int, options: argparse.Namespace, data: Path) -> dict[str, 
     unmixing = {side: np.array(run["unmixing"]) for side, run in reversed(runs)}
     cosines = matched(unmixing["ours"], unmixing["reference"], covariance)
     starts = matched(unmixing["ours"], np.array(again["unmixing"]), covariance)
-    summary["agreement"] = {"min": cosines[0], "median": float(np.median(cosines))}
-    summary["starts_agreement"] = {"min": starts[0], "median": float(np.median(starts))}
+    summary["agreement"] = {"min": float(cosines[0]), "median": float(np.median(cosines))}
+    summary["starts_agreement"] = {"min": float(starts[0]), "median": float(np.median(starts))}
     for key in ("total_seconds", "cpu_seconds"):
         summary[f"ratio_{key}"] = summary["reference"][key] / summary["ours"][key]
         summary[f"ratio_eigh_{key}"] = eigh[key] / summary["ours"][key]
     spent = summary["reference"]["total_seconds"] - whitening["total_seconds"]
     summary["milliseconds_an_iteration"] = {
         "ours": 1e3 * summary["ours"]["seconds"]["rotate"] / summary["ours"]["iterations"],
-        "reference": 1e3 * spent / max(summary["reference"]["iterations"] - 1, 1),
+        "reference": 1e3 * spent / max(summary["reference"]["iterations"] - 1, 1) if spent > 0 else None,  # noise
     }
     return {"summary": summary, "runs": [{"side": side, **without(run, "unmixing")} for side, run in runs]}
 

@@ -31,23 +31,32 @@ def factorize(weights: Tensor, k: int, normalize: str = "column") -> tuple[Tenso
     """Top-k eigenvectors of A Aᵀ, largest first. A (D, M): one column for each style unit -> (k, D), (k,), float64.
 
     n = argmax ‖Aᵀ n‖², ‖n‖ = 1. normalize="column": every column of A divided by its norm first, as the authors' code
-    does (columns of zeros stay); "none": the formula of their paper. Products are float32 over the columns of a block
-    and float64 between blocks: what the float32 weights leave open is of the same size.
+    does (columns of zeros stay); "none": the formula of their paper. Directions are those of float64 throughout to 1e-5
+    radians where the next eigenvalue is a thousandth away (benchmarks/sefa.py): what the float32 weights leave open.
     """
-    weights = weights.float().cpu()
-    parts = [weights[:, part] for part in iterate_batches(weights.shape[1], BLOCK_COLUMNS)]
+    return top_eigenvectors(gram(weights.float().cpu(), normalize), k)
 
-    def multiply(part: Tensor) -> Tensor:
-        rows = part.t()  # (m, D): a row for each style unit
+
+def gram(weights: Tensor, normalize: str) -> Tensor:
+    """A Aᵀ (D, D), float64, of weights A (D, M); products in float32 over the columns of a block, float64 between.
+
+    Each block on one thread, so that no number of threads changes a bit.
+    """
+    scale = float(weights.abs().max()) or 1.0  # squares of float32 numbers may be beyond float32
+
+    def multiply(columns: slice) -> Tensor:
+        part = weights[:, columns]
+        rows = torch.div(part.t(), scale, out=torch.empty(part.shape[1], len(part)))  # (m, D), one for each style unit
         if normalize == "column":
             norms = rows.norm(dim=1, keepdim=True)
-            rows = rows / norms.where(norms > 0, 1.0)
-        return cross_product(rows.contiguous(), rows.contiguous())
+            rows /= norms.where(norms > 0, 1.0)
+        return cross_product(rows, rows)
 
     total = torch.zeros(len(weights), len(weights), dtype=torch.float64)
-    for product in parallel_map(multiply, parts, torch.get_num_threads()):  # each on one thread: no rounding changes
+    blocks = iterate_batches(weights.shape[1], BLOCK_COLUMNS)
+    for product in parallel_map(multiply, blocks, torch.get_num_threads()):
         np.add(total.numpy(), product.numpy(), out=total.numpy())
-    return top_eigenvectors(total, k)
+    return total if normalize == "column" else total * scale**2
 
 
 def solve(problem: Problem) -> Basis:

@@ -15,7 +15,7 @@ from eigan.layers import LayerRange
 from hub_export import Recipe, fit
 from hub_export.methods import METHODS, Basis, Problem
 from hub_export.methods.base import orient, top_eigenvectors
-from hub_export.methods.sefa import factorize
+from hub_export.methods.sefa import BLOCK_COLUMNS, factorize
 from hub_export.moments import Moments
 from hub_export.sampling import stream_w
 from tests.toys import toy_generator
@@ -128,7 +128,7 @@ def test_sefa_agrees_with_numpy(normalize: str, layers: LayerRange) -> None:
         a = a / np.linalg.norm(a, axis=0, keepdims=True)
     values, columns = np.linalg.eigh(a @ a.T)
     basis = solve(generator, Recipe("sefa", num_samples=100, layers=str(layers), options={"normalize": normalize}))
-    assert np.allclose(basis.metrics["eigenvalue"], values[::-1], rtol=1e-6)
+    assert np.allclose(basis.metrics["eigenvalue"], values[::-1], rtol=0, atol=1e-6 * values.max())
     assert np.allclose(np.abs((basis.vectors.numpy() * columns.T[::-1]).sum(axis=1)), 1, atol=1e-5)
 
 
@@ -139,6 +139,26 @@ def test_sefa_finds_what_the_weights_amplify() -> None:
     for normalize in ("column", "none"):
         found, _ = factorize(weights, 1, normalize)
         assert abs(float(found[0].float() @ direction)) > 0.999
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_sefa_bears_weights_whose_squares_are_beyond_float32(scale: float) -> None:
+    weights = torch.randn(8, 30, generator=torch.Generator().manual_seed(0))
+    for normalize, power in (("column", 0), ("none", 2)):
+        vectors, values = factorize(weights, 8, normalize)
+        found, scaled = factorize(weights * scale, 8, normalize)
+        assert torch.allclose(found, vectors, atol=1e-5)
+        assert torch.allclose(scaled / scale**power, values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [BLOCK_COLUMNS - 1, 2 * BLOCK_COLUMNS + 7])
+def test_sefa_of_many_columns_is_that_of_float64(width: int) -> None:
+    weights = torch.randn(96, width, generator=torch.Generator().manual_seed(0)) * torch.linspace(2, 0.5, 96)[:, None]
+    a = weights.double() / weights.double().norm(dim=0)
+    expected, eigenvalues = top_eigenvectors(a @ a.t(), 20)
+    found, values = factorize(weights, 20)
+    assert float((found * expected).sum(dim=1).min()) > 1 - 1e-8
+    assert torch.allclose(values, eigenvalues, rtol=1e-6)
 
 
 def test_sefa_bears_columns_of_zeros() -> None:

@@ -49,12 +49,14 @@ class SourceMapping(MappingNetwork):
     warp: Callable[[Tensor], Tensor]
 
     def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
-        return self.warp(z) @ self.matrix.t() + 1.5
+        w: Tensor = self.warp(z) @ self.matrix.t() + 1.5
+        return w
 
 
 def laplace(z: Tensor) -> Tensor:
     p = torch.special.ndtr(z.double()) - 0.5
-    return (-p.sign() * torch.log1p(-2 * p.abs())).float()
+    heavy: Tensor = -p.sign() * torch.log1p(-2 * p.abs())
+    return heavy.float()
 
 
 def mixed(z: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ def source_generator(warp: Callable[[Tensor], Tensor], seed: int = 3) -> tuple[S
     mixing = torch.randn(SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
     generator.mapper.__class__ = SourceMapping
     generator.mapper.matrix = mixing
-    generator.mapper.warp = warp
+    vars(generator.mapper)["warp"] = warp
     return generator, mixing
 
 
@@ -167,7 +169,8 @@ def whitened(warp: Callable[[Tensor], Tensor], count: int, size: int = SIZE) -> 
     x = warp(torch.randn(count, size, generator=torch.Generator().manual_seed(1))).double()
     x = x - x.mean(dim=0)
     values, columns = torch.linalg.eigh(x.t() @ x / count)
-    return (x @ columns / values.sqrt()).float()
+    white: Tensor = (x @ columns / values.sqrt()).float()
+    return white
 
 
 def test_quick_steps_end_where_fastica_would_stay() -> None:
@@ -347,11 +350,11 @@ def test_fewer_dimensions_than_sources_are_refused() -> None:
         fit(generator, Recipe("ica", num_samples=5000, num_directions=14))
 
 
-def test_defaults_are_filled_in() -> None:
+def test_defaults_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = toy_generator()
     assert Recipe("ica").resolve(generator).num_directions == 16  # of 20, as many as w has numbers
     assert Recipe("ica", num_directions=3).resolve(generator).num_directions == 3
-    generator.code_space = "z"
+    monkeypatch.setattr(generator, "code_space", "z")
     with pytest.raises(FitError, match="ica finds nothing in the z"):
         Recipe("ica").resolve(generator)
 
