@@ -27,6 +27,7 @@ from hub_export.fit import fit as fit_directions
 from hub_export.fit import forget_state, shelf_path
 from hub_export.methods import METHODS
 from hub_export.methods.base import Progress as Report
+from hub_export.plots import can_draw, render_plots
 from hub_export.previews import render_previews
 from hub_export.recipe import PRECISIONS, Recipe
 from hub_export.recipe_file import RecipeFile
@@ -106,6 +107,8 @@ def fit(
                 if not world.is_first:
                     return
                 extras = {} if no_previews else render_previews(network, pack, progress=report)
+                if can_draw() and not no_previews:
+                    extras |= render_plots(pack)
             write(pack, extras, out)
         except FitInterrupted as stopped:
             kept = state.is_file() or is_kept(shelf_path(state))

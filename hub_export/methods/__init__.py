@@ -6,11 +6,11 @@ from hub_export.methods import ica, latentclr, local, pca, random, sefa
 from hub_export.methods.base import Basis, Method, Problem
 
 METHODS: dict[str, Method] = {
-    "local": local.METHOD,
     "pca": pca.METHOD,
     "ica": ica.METHOD,
     "sefa": sefa.METHOD,
     "latentclr": latentclr.METHOD,
+    "local": local.METHOD,
     "random": random.METHOD,
 }
 

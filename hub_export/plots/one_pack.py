@@ -36,10 +36,7 @@ MAX_LINES = 60
 MAX_BARS = 8
 MAX_SERIES = 6
 MAX_HISTORY = 1000
-FULL_EFFECT = (
-    0.25,
-    2.0,
-)  # standard deviations per sigma at which colours may be full: the 98th percentile, within these
+FULL_EFFECT = (0.25, 2.0)  # deviations per sigma at which colours may be full: the 98th percentile, within these
 CURVES = (  # of DirectionMetrics, and how they are called; the last is a share, on an axis of its own
     ("drift", "Drift of the picture", "1 = two pictures at random"),
     ("identity", "Drift of who it is", ""),

@@ -72,6 +72,18 @@ def test_a_folder_with_everything(toy_folder: Path, tmp_path: Path) -> None:
     assert f"hub-export publish {out} --repo" in words
 
 
+def test_the_card_shows_how_training_went(toy_folder: Path, tmp_path: Path) -> None:
+    options = ("-o", "iterations=4", "-o", "batch=2", "-o", "stage=b4")
+    result = run(
+        *("--generator", toy_folder, "--out", tmp_path / "out", "--method", "latentclr", *options),
+        *("--num-directions", 2, "--num-samples", 500),
+    )
+    assert result.exit_code == 0, result.exception
+    extras = read_extras(tmp_path / "out")
+    assert b"plot-learning.webp" in extras["README.md"]
+    assert extras["previews/plot-learning.webp"][:4] == b"RIFF"
+
+
 def test_the_same_command_gives_the_same_bytes(options: list[object], tmp_path: Path) -> None:
     out = tmp_path / "work/out"
     assert run(*options).exit_code == 0
