@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from eigan.errors import FitError
 from eigan.format import is_pack, read_extras, save_pack
 from eigan.pack import DirectionPack
 from eigan.sources import bundled_path, generator_for, load_generator, load_pack
-from hub_export.cli_fit import check_device, check_output_folder, progress_bar
+from hub_export.cli_fit import check_device, check_output_folder, is_as_fitted, progress_bar
 from hub_export.cli_publish import card
 from hub_export.evaluation import evaluate as measure
 from hub_export.evaluation import with_measured_ranges
@@ -23,6 +24,7 @@ from hub_export.evaluation.features import FEATURE_NAMES
 from hub_export.evaluation.measure import NUM_PICTURES, NUM_SEEDS
 from hub_export.evaluation.scorers import HEADS, default_scorer
 from hub_export.metrics import METRICS, DirectionMetrics, Metrics, write_metrics
+from hub_export.previews import CONTACT_SHEET, render_previews
 
 SHOWN = 40  # directions in the table
 NONE = "none"
@@ -52,8 +54,12 @@ def evaluate(
         float | None, typer.Option(help="Truncation of the pictures tried on. Default: what suits the generator.")
     ] = None,
     set_ranges: Annotated[
-        bool, typer.Option("--set-ranges", help="Give sliders the ranges within which they were found to hold.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--set-ranges/--keep-ranges",
+            help="Give sliders the ranges within which they were found to hold. Default: where nobody has named them.",
+        ),
+    ] = None,
     no_frechet: Annotated[bool, typer.Option("--no-frechet", help="Leave Fréchet distances out.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     token: Annotated[str | None, typer.Option(envvar="HF_TOKEN", help="For private Hub packs and generators.")] = None,
@@ -85,7 +91,12 @@ def evaluate(
             frechet=not no_frechet,
             progress=report,
         )
-    write(pack, metrics, source, folder, set_ranges=set_ranges)
+        redrawn = {}
+        if is_as_fitted(pack) if set_ranges is None else set_ranges:
+            pack = with_measured_ranges(pack, metrics)
+            if has_previews(source):
+                redrawn = render_previews(network, pack, progress=report)
+    write(pack, metrics, source, folder, redrawn)
     show(Console(), metrics, pack)
     card(folder)
 
@@ -103,12 +114,17 @@ def where(source: str, out: Path | None) -> Path:
     return Path(source)
 
 
-def write(pack: DirectionPack, metrics: Metrics, source: str, folder: Path, *, set_ranges: bool) -> None:
-    """The pack with its metrics.json, complete or not at all; all other files of a local pack are kept."""
+def has_previews(source: str) -> bool:
+    """Whether the pack has pictures, which are drawn over the sliders' ranges."""
+    origin = bundled_path(source) or Path(source)
+    return is_pack(origin) and CONTACT_SHEET in read_extras(origin)
+
+
+def write(pack: DirectionPack, metrics: Metrics, source: str, folder: Path, redrawn: Mapping[str, bytes]) -> None:
+    """The pack with its metrics.json, complete or not at all; of a local pack all files not `redrawn` are kept."""
     origin = bundled_path(source) or Path(source)
     extras = read_extras(origin) if is_pack(origin) else {}
-    extras[METRICS] = write_metrics(metrics)
-    save_pack(with_measured_ranges(pack, metrics) if set_ranges else pack, folder, extras)
+    save_pack(pack, folder, {**extras, **redrawn, METRICS: write_metrics(metrics)})
 
 
 def show(console: Console, metrics: Metrics, pack: DirectionPack) -> None:

@@ -207,9 +207,14 @@ def check_replaceable(out: Path) -> None:
         pack = read_pack(out)
     except EiganError as error:
         raise FitError(f"{out} holds a damaged pack ({error}); remove it, or give another folder") from None
-    fitted = all(d.name.startswith(f"{pack.method.get('name')}-") and not any(d.poles) for d in pack)
-    if pack.version or pack.presets or not fitted:
+    if not is_as_fitted(pack):
         raise FitError(f"{out} holds a pack that was named, given presets or published; give another folder")
+
+
+def is_as_fitted(pack: DirectionPack) -> bool:
+    """Whether nobody has named, composed or published what a fit left."""
+    fitted = all(d.name.startswith(f"{pack.method.get('name')}-") and not any(d.poles) for d in pack)
+    return fitted and not (pack.version or pack.presets)
 
 
 def state_path(out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hub_export import cli_evaluate
 from hub_export.cli import app
 from hub_export.fit import fit
 from hub_export.metrics import METRICS, read_metrics
+from hub_export.previews import CONTACT_SHEET
 from hub_export.recipe import Recipe
 from hub_export.staging import README
 
@@ -37,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_folder_gets_its_measurements(folder: Path) -> None:
     before = read_pack(folder)
-    result = run(folder, *QUICK)
+    result = run(folder, *QUICK, "--keep-ranges")
     assert result.exit_code == 0, result.output
     extras = read_extras(folder)  # checks every sha256
     metrics = read_metrics(extras[METRICS])
@@ -51,11 +53,21 @@ def test_the_folder_gets_its_measurements(folder: Path) -> None:
     assert [d.amount_range for d in read_pack(folder)] == [d.amount_range for d in before]
 
 
-def test_ranges_are_set_when_asked_for(folder: Path) -> None:
-    result = run(folder, *QUICK, "--set-ranges", "--no-frechet")
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_ranges_are_set_where_nobody_named_the_sliders(folder: Path, is_named: bool, asked: bool) -> None:
+    before = read_pack(folder)
+    if is_named:
+        before = replace(before, directions=tuple(replace(d, name=f"my {d.name}") for d in before))
+    save_pack(before, folder, {CONTACT_SHEET: b"over the old ranges"})
+    result = run(folder, *QUICK, "--no-frechet", *["--set-ranges"] * asked)
     assert result.exit_code == 0, result.output
-    metrics = read_metrics(read_extras(folder)[METRICS])
-    assert [d.amount_range for d in read_pack(folder)] == [entry.range for entry in metrics.directions]
+    extras, after = read_extras(folder), read_pack(folder)
+    metrics = read_metrics(extras[METRICS])
+    is_set = asked or not is_named
+    wanted = [entry.range for entry in metrics.directions] if is_set else [d.amount_range for d in before]
+    assert [d.amount_range for d in after] == wanted
+    assert (extras[CONTACT_SHEET] != b"over the old ranges") is is_set
     assert metrics.frechet is None
 
 
