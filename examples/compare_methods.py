@@ -44,9 +44,9 @@ WORDING = Wording(
     caveat=(
         "Mind what this generator is: its first training phase was supervised (its latent is a rotation of the "
         "factors that its training pictures were drawn from), its pictures are renders, and the attributes are read by "
-        "a network trained on such renders. Directions are easier to find in it than in a GAN of photographs, above all for "
-        "local, which looks for an orthonormal basis of the whitened codes: the true factors are close to one. The page "
-        "shows how the methods differ and how to compare them; it is no evidence that one is better elsewhere."
+        "a network trained on such renders. Directions are easier to find in it than in a GAN of photographs, above "
+        "all for local, which looks for an orthonormal basis of the whitened codes: the true factors are close to one. "
+        "The page shows how the methods differ and how to compare them; it is no evidence that one is better elsewhere."
     ),
     command="python -m examples.compare_methods --out docs/methods",
 )
