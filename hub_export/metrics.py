@@ -105,7 +105,8 @@ class Frechet(StrictModel):
     """Fréchet distances between edited and unedited pictures (Palaev et al., arXiv:2305.14551).
 
     features: whose ("inception" alone makes it FID). edited: greatest amount, such as "3" -> distance. floor: between
-    two sets of unedited pictures. published: as the paper's notebooks move pictures, by 6 N(0, 1) along the unit vector
+    two sets of unedited pictures, which share no latents; edited ones are compared with their own originals, so that
+    small edits lie below it. published: as the paper's notebooks move pictures, by 6 N(0, 1) along the unit vector
     (no sigmas), half a unit at least.
     """
 

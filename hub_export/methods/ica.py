@@ -27,9 +27,9 @@ from hub_export.sampling import over_w
 from hub_export.workers import MAX_WORKERS, single_threaded_workers
 
 NUM_DIRECTIONS = 20
-"""Palaev et al.'s smaller number. The parts of w with little variance are so nearly Gaussian that with many directions
-which are found depends on the start: results of two starts match to a median |cos| of 0.99 with 20 sources, and of 0.77
-with 100 (benchmarks/fast_ica.py)."""
+"""Palaev et al.'s smaller number. Of GANSpace's 80, the parts of w with little variance are so nearly Gaussian that
+which directions are found depends on the start: matched, two starts agree to a median |cos| of 0.99 with 20 sources of
+synthetic w, and of 0.77 with 100 (benchmarks/fast_ica.py)."""
 START_STREAM = 4  # of the initial rotation
 MIN_VARIANCE = 1e-8  # of the total; below it a variance is rounding
 MAX_POINTS = 200  # of a curve in the notes
