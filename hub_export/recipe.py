@@ -127,8 +127,10 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """JSON-ready: the method's name and all that the result depends on. Batch size and device are not among it."""
+        from hub_export.methods import METHODS
         from hub_export.sampling import SAMPLER
 
+        unrecorded = METHODS[self.method].options.unrecorded
         return {
             "name": self.method,
             "num_directions": self.num_directions,
@@ -138,7 +140,7 @@ class Recipe:
             "layers": self.layers,
             "class_index": self.class_index,
             "precision": self.precision,
-            **_as_json(self.options),
+            **{name: value for name, value in _as_json(self.options).items() if name not in unrecorded},
         }
 
 

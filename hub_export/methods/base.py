@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,7 +30,12 @@ O = TypeVar("O", bound="Options")  # noqa: E741
 
 
 class Options(StrictModel):
-    """A method's own hyper-parameters: a subclass declares fields with defaults, bounds and a description each."""
+    """A method's own hyper-parameters: a subclass declares fields with defaults, bounds and a description each.
+
+    unrecorded: those that never change the result, such as a memory budget; a pack's account leaves them out.
+    """
+
+    unrecorded: ClassVar[frozenset[str]] = frozenset()
 
 
 def silent(done: int, total: int, what: str) -> None:

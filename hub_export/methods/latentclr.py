@@ -44,6 +44,7 @@ Alpha = Annotated[float, Field(ge=-MAX_ALPHA, le=MAX_ALPHA)]
 
 
 class LatentCLROptions(Options):
+    unrecorded = frozenset({"memory"})
     model: Literal["global", "linear", "nonlinear"] = Field(
         "global", description="global: fixed vectors; linear, nonlinear: directions that depend on the code"
     )

@@ -260,6 +260,21 @@ def test_what_cannot_be_fitted_is_refused_before_work() -> None:
         Recipe("latentclr", layers="7").resolve(generator)
 
 
+def test_a_fit_may_be_resumed_with_another_memory(tmp_path: Path) -> None:
+    generator, state = toy_generator(), tmp_path / "state.safetensors"
+
+    def progress(done: int, total: int, what: str) -> None:
+        if what == "training" and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(FitInterrupted):
+        fit(generator, recipe_of(memory=64), progress=progress, state_path=state)
+    resumed = fit(generator, recipe_of(memory=2048), state_path=state, resume=True)
+    assert "memory" not in resumed.method
+    for direction, twin in zip(resumed, fit(generator, recipe_of()), strict=True):
+        assert torch.equal(direction.vector, twin.vector)
+
+
 def test_what_memory_does_not_hold_is_refused() -> None:
     with pytest.raises(FitError, match=r"training wants .* MiB at least; memory allows 16"):
         fit(toy_generator(), recipe_of(16, batch=64, memory=16))
