@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from enum import Enum
 from pathlib import Path
@@ -20,6 +19,7 @@ from eigan.errors import CheckpointError
 from eigan.generators.base import Codes, Generator, iterate_batches
 from eigan.generators.batch_norm import recalibrate_batch_norm
 from eigan.latents import seeded_z
+from eigan.plain_files import file_digest
 from eigan.readers.safetensors import CONFIG, SAMPLES, read_config, save_generator
 from eigan.render import grid, to_uint8
 from hub_export.card import render_generator_card
@@ -122,7 +122,7 @@ def describe_origin(checkpoint: Checkpoint) -> dict[str, Any]:
     known: dict[str, Any] = {"container": checkpoint.container}
     path = checkpoint.path
     if path is not None and path.is_file():
-        known |= {"file": path.name, "sha256": sha256_of(path)}
+        known |= {"file": path.name, "sha256": file_digest(path)}
     else:
         known |= checkpoint.origin
     if checkpoint.revision:
@@ -130,14 +130,6 @@ def describe_origin(checkpoint: Checkpoint) -> dict[str, Any]:
     elif checkpoint.source.startswith("https://"):
         known["address"] = checkpoint.source
     return known
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @torch.inference_mode()

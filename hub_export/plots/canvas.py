@@ -138,3 +138,13 @@ def rule(axes: Axes, *, y: bool = True, x: bool = False) -> None:
     if x:
         axes.grid(visible=True, axis="x")
     axes.tick_params(length=0)
+
+
+def label_map(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Names of the rows (first on top) and columns of a heat map, and nothing else round it."""
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=50, ha="left", rotation_mode="anchor")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False, labelcolor=INK)
+    axes.invert_yaxis()
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hub_export.metrics import Metrics
-from hub_export.plots.canvas import COLOURS, INK, NEUTRAL, QUIET, bounded, count_on, draw, legible, rule
+from hub_export.plots.canvas import COLOURS, INK, NEUTRAL, QUIET, bounded, count_on, draw, label_map, legible, rule
 from hub_export.plots.one_pack import CURVES, curves_of, drift_panels, median_curve
 from hub_export.summary import MAX_LEAK, MIN_MONOTONICITY
 
@@ -108,12 +108,7 @@ def plot_control(shares: Mapping[str, Sequence[float]], attributes: Sequence[str
             for x, name in enumerate(attributes):
                 if name in names:
                     axes.plot(x + 0.5, y + 0.5, "o", color="white" if cells[y, x] > 0.6 * full else INK, markersize=4)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=50, ha="left", rotation_mode="anchor")
-        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-        axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False, labelcolor=INK)
-        axes.invert_yaxis()
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        label_map(axes, rows, columns)
         bar = figure.colorbar(image, ax=axes, aspect=9, pad=0.02)
         bar.set_label("share of what moves", fontsize=7.5)
         bar.ax.tick_params(length=0, labelsize=7)

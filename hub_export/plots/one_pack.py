@@ -21,6 +21,7 @@ from hub_export.plots.canvas import (
     bounded,
     count_on,
     draw,
+    label_map,
     legible,
     rule,
 )
@@ -192,12 +193,7 @@ def plot_effects(measured: Sequence[DirectionMetrics]) -> bytes:
         for x, y in dots:
             colour = "white" if abs(cells[y, x]) > 0.55 * full else INK
             axes.plot(x + 0.5, y + 0.5, "o", color=colour, markersize=3.2)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=50, ha="left", rotation_mode="anchor")
-        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
-        axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False, labelcolor=INK)
-        axes.invert_yaxis()
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        label_map(axes, rows, columns)
         bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.2 / (0.2 * len(rows) + 0.6)), aspect=14, extend="both")
         bar.set_label("attribute's std per sigma", fontsize=7.5)
         bar.ax.tick_params(length=0, labelsize=7)
