@@ -19,6 +19,7 @@ from rich.table import Table
 
 from eigan.errors import EiganError, FitError, FitInterrupted
 from eigan.format import is_pack, read_extras, read_pack, save_pack
+from eigan.generators.base import Generator
 from eigan.pack import MAX_NAME, DirectionPack, check_text
 from eigan.sources import load_generator
 from hub_export.card import render_card
@@ -74,12 +75,7 @@ def fit(
     """
     with joined(device) as (world, place):
         with world.together():
-            told = RecipeFile() if recipe_file is None else RecipeFile.read(recipe_file)
-            if generator or not told.generator:
-                told = replace(told, generator=generator, fingerprint="")
-            if not told.generator:
-                raise FitError("say which generator, with --generator or in a recipe file (generator = ...)")
-            told = replace(told, name=name or told.name or out.absolute().name, license=license or told.license)
+            told = what_is_told(recipe_file, generator, name, license, out)
             recipe = told.recipe({**given_fields(context), **parse_options(option or ())})
             state = state_path(out)
             if world.is_first:
@@ -106,9 +102,7 @@ def fit(
                 )
                 if not world.is_first:
                     return
-                extras = {} if no_previews else render_previews(network, pack, progress=report)
-                if can_draw() and not no_previews:
-                    extras |= render_plots(pack)
+                extras = {} if no_previews else draw(network, pack, report)
             write(pack, extras, out)
         except FitInterrupted as stopped:
             kept = state.is_file() or is_kept(shelf_path(state))
@@ -121,6 +115,21 @@ def fit(
             ) from None
         forget_state(state)
         show(Console(), pack, out)
+
+
+def what_is_told(recipe_file: Path | None, generator: str, name: str, license: str, out: Path) -> RecipeFile:
+    """The recipe file, or none, with what the command line says in its place. Raises FitError without a generator."""
+    told = RecipeFile() if recipe_file is None else RecipeFile.read(recipe_file)
+    if generator or not told.generator:
+        told = replace(told, generator=generator, fingerprint="")
+    if not told.generator:
+        raise FitError("say which generator, with --generator or in a recipe file (generator = ...)")
+    return replace(told, name=name or told.name or out.absolute().name, license=license or told.license)
+
+
+def draw(network: Generator, pack: DirectionPack, report: Report) -> dict[str, bytes]:
+    """File name -> bytes of the pack's pictures; plots where matplotlib is there."""
+    return {**render_previews(network, pack, progress=report), **(render_plots(pack) if can_draw() else {})}
 
 
 @contextlib.contextmanager
