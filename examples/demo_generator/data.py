@@ -45,7 +45,7 @@ def render_share(path: Path, split: str, share: int, num_shares: int, size: int,
     return np.array(values, np.float32)
 
 
-def render_split(folder: Path, split: str, count: int, *, size: int = 64, supersampling: int = 2, workers: int) -> None:
+def render_split(folder: Path, split: str, count: int, *, size: int = 64, supersampling: int = 3, workers: int) -> None:
     """Render `count` pictures of `split`: picture i depends on (split, i) alone, whatever the number of workers."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{split}.npy"
@@ -83,7 +83,7 @@ def to_tensor(images: np.ndarray) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--train", type=int, default=28_000, help="number of training pictures")
+    parser.add_argument("--train", type=int, default=48_000, help="number of training pictures")
     parser.add_argument("--held-out", type=int, default=4_000, help="number of held-out pictures")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)

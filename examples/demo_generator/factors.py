@@ -48,18 +48,18 @@ def sample(rng: np.random.Generator) -> Factors:
     p["age"] = age = unit(rng.beta(1.5, 1.7))
     p["base_a"], p["base_b"], p["base_c"] = base = [float(x) for x in rng.dirichlet([0.55] * 3)]
     p["skin"] = unit(0.80 * base[0] + 0.32 * base[1] + 0.15 * base[2] + normal(0.13))
-    p["weight"] = normal(0.55)
+    p["weight"] = normal(0.5)
     for name in FACE_SHAPES:
-        p[name] = normal(0.45)
+        p[name] = normal(0.3)
     p["fat"] = 0.45 * p["weight"] + normal(0.3)
     for name in HEAD_OUTLINES:
-        p[name] = max(0.0, uniform(-0.6, 0.6))
+        p[name] = max(0.0, uniform(-0.5, 0.5))
 
     # expression
-    p["smile"] = uniform(-0.5, 1.2)
+    p["smile"] = uniform(-0.35, 1.15)
     p["open"] = max(0.0, uniform(-0.8, 0.45))
-    p["eyes"] = float(np.clip(-0.38 + normal(0.24), -1.0, 0.4))  # positive closes them
-    p["brow"] = normal(0.4, 2.0)
+    p["eyes"] = float(np.clip(-0.3 + normal(0.24), -1.0, 0.4))  # positive closes them
+    p["brow"] = 0.15 + normal(0.4, 2.0)
     p["gaze_x"], p["gaze_y"] = normal(0.14), normal(0.06)
 
     # pose
@@ -68,9 +68,9 @@ def sample(rng: np.random.Generator) -> Factors:
 
     # light, background, shirt
     p["light_az"], p["light_el"] = uniform(-0.7, 0.7), uniform(0.15, 0.8)
-    p["light_key"], p["ambient"], p["warm"] = uniform(0.8, 1.12), uniform(0.36, 0.56), normal(0.35)
-    p["bg_hue"], p["bg_sat"], p["bg_val"] = uniform(), uniform(0.04, 0.25), uniform(0.58, 0.86)
-    p["shirt_hue"], p["shirt_sat"], p["shirt_val"] = uniform(), uniform(0.0, 0.22), uniform(0.2, 0.62)
+    p["light_key"], p["ambient"], p["warm"] = uniform(0.72, 1.05), uniform(0.36, 0.56), normal(0.45)
+    p["bg_hue"], p["bg_sat"], p["bg_val"] = uniform(), uniform(0.06, 0.34), uniform(0.5, 0.86)
+    p["shirt_hue"], p["shirt_sat"], p["shirt_val"] = uniform(), uniform(0.0, 0.4), uniform(0.15, 0.7)
 
     # hair
     old = max(0.0, (age - 0.25) / 0.75)
@@ -90,7 +90,7 @@ def sample(rng: np.random.Generator) -> Factors:
 
     # glasses
     p["glasses"] = 1.0 if uniform() < 0.25 else 0.0
-    p["tint"] = uniform(0.5, 1.0) if p["glasses"] and uniform() < 0.2 else 0.0
+    p["tint"] = uniform(0.6, 1.0) if p["glasses"] and uniform() < 0.3 else 0.0
     p["frame_dark"], p["frame_size"] = uniform(), normal(0.5)
 
     # make-up, eyes, skin marks

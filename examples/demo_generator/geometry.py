@@ -20,6 +20,9 @@ EYES = (0, 7.284, 1.245)  # the point between the eyes, pinned whatever the head
 CROWN = 1.207  # usual height of the crown above it
 NECK = (0, 6.7, 0.35)  # what the head turns about
 NO_CUT = 99.0
+USUAL = {"eyesize": 1.3, "nosel": -0.2, "chinw": -0.1}  # of a neutral face: large eyes still show at 64 pixels
+HULL_AXIS = (0.0, 0.0, 0.3)
+HULL_COPIES = ((0.0, 1.0), (0.16, 0.96), (-0.16, 0.96))  # turn in radians, size: fill the gaps between strands
 
 
 class HeadModel:
@@ -93,7 +96,7 @@ def morph(model: HeadModel, p: Factors) -> np.ndarray:
             v += amount * target
     shapes = model.targets["shape"]
     for name in dict.fromkeys(key for key, _ in shapes):
-        amount = p[name]
+        amount = p[name] + USUAL.get(name, 0.0)
         v += shapes[name, "lo"] * -amount if amount < 0 else shapes[name, "hi"] * amount
     for (name,), target in model.targets["outline"].items():
         if p[name]:
@@ -166,6 +169,20 @@ def hair_cap(model: HeadModel, v: np.ndarray, normals: np.ndarray, p: Factors) -
     )
 
 
+def long_hair(model: HeadModel, v: np.ndarray) -> list[Part]:
+    """The hull of long hair, and inside it two turned copies: behind each gap between strands there is hair."""
+    used, triangles = np.unique(model.hull_triangles, return_inverse=True)
+    triangles = triangles.reshape(model.hull_triangles.shape)
+    axis = np.array(HULL_AXIS, np.float32)
+    parts = []
+    for turn, size in HULL_COPIES:
+        around = rotation(turn, 0.0, 0.0) * np.array([size, 1.0, size])[:, None]
+        positions, rest = ((points[used] - axis) @ around.T + axis for points in (v, model.vertices))
+        plain = np.zeros((len(used), 2), np.float32), model.occlusion[used]
+        parts.append(Part(positions, rest, *plain, triangles, np.full(len(triangles), LONG_HAIR)))
+    return parts
+
+
 def tube(path: np.ndarray, radius: float, num_sides: int = 6) -> Part:
     """A round bar of glasses frame along `path` (P, 3)."""
     along = np.gradient(path, axis=0)
@@ -192,7 +209,7 @@ def glasses(model: HeadModel, v: np.ndarray, p: Factors) -> list[Part]:
     """Two rims (squarer when larger), two arms and a bridge in front of the eyes."""
     left, right = model.eye_centres(v)
     front = max(v[eye, 2].max() for eye in model.eyes) + 0.10
-    radius, power = 0.235 + 0.03 * p["frame_size"], 2.6 + 1.2 * p["frame_size"]
+    radius, power = 0.25 + 0.03 * p["frame_size"], 2.6 + 1.2 * p["frame_size"]
     turn = np.linspace(0, 2 * np.pi, 33)
     cosine = np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** (2 / power)
     sine = np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** (2 / power)
@@ -200,7 +217,7 @@ def glasses(model: HeadModel, v: np.ndarray, p: Factors) -> list[Part]:
     for (x, y, _), side in ((left, 1), (right, -1)):
         depth = front - 0.25 * (np.abs(x + cosine * radius) - 0.3) ** 2
         parts.append(
-            tube(np.c_[x + side * 0.03 + cosine * radius * 1.06, y - 0.035 + sine * radius * 0.86, depth], 0.020)
+            tube(np.c_[x + side * 0.03 + cosine * radius * 1.06, y - 0.035 + sine * radius * 0.86, depth], 0.028)
         )
         x0 = x + side * (0.03 + radius * 1.06)
         arm = [
@@ -208,13 +225,13 @@ def glasses(model: HeadModel, v: np.ndarray, p: Factors) -> list[Part]:
             [x0 + side * 0.10, y + 0.04, front - 0.35],
             [x0 + side * 0.15, y + 0.03, front - 1.0],
         ]
-        parts.append(tube(np.array(arm), 0.018))
+        parts.append(tube(np.array(arm), 0.024))
     bridge = [
         [right[0] + radius * 1.0, right[1], front],
         [0, right[1] + 0.05, front + 0.04],
         [left[0] - radius * 1.0, left[1], front],
     ]
-    parts.append(tube(np.array(bridge), 0.020))
+    parts.append(tube(np.array(bridge), 0.028))
     return parts
 
 
@@ -226,10 +243,8 @@ def build(model: HeadModel, p: Factors) -> Part:
     if p["hair_on"] > 0:
         parts.append(hair_cap(model, v, normals, p))
     mesh = join(parts)
-    if has_long_hair(p):  # the hull shares the head's vertices
-        hull = model.hull_triangles
-        mesh.triangles = np.concatenate([mesh.triangles, hull])
-        mesh.materials = np.concatenate([mesh.materials, np.full(len(hull), LONG_HAIR, np.int32)])
+    if has_long_hair(p):
+        mesh = join([mesh, *long_hair(model, v)])
     if p["glasses"] > 0:
         mesh = join([mesh, *glasses(model, v, p)])
     return mesh

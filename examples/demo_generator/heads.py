@@ -25,7 +25,7 @@ def linear(rgb: object) -> np.ndarray:
 
 SKIN_TONES = linear([(246, 206, 184), (234, 182, 150), (212, 156, 118), (150, 100, 68), (88, 56, 40)])
 HAIR_TONES = linear([(24, 18, 16), (66, 40, 24), (122, 76, 40), (196, 146, 80), (236, 204, 140)])
-EYE_TONES = linear([(58, 34, 20), (96, 66, 30), (86, 110, 70), (96, 140, 190)])
+EYE_TONES = linear([(74, 46, 28), (110, 76, 36), (86, 116, 74), (92, 140, 196)])
 RED_HAIR, GREY_HAIR, LIPSTICK = linear((150, 62, 28)), linear((188, 186, 184)), linear((188, 40, 62))
 FRAMES = ((0.7, linear((20, 20, 24))), (0.85, linear((150, 60, 40))), (math.inf, linear((190, 170, 120))))
 
@@ -53,7 +53,7 @@ def palette(p: Factors) -> Palette:
         skin=skin,
         lips=lips,
         hair=hair,
-        brows=hair * 0.55,
+        brows=hair * 0.45,
         iris=tone(EYE_TONES, p["eye_tone"]),
         shirt=from_hsv(p["shirt_hue"], p["shirt_sat"], p["shirt_val"]),
         top=from_hsv(p["bg_hue"], p["bg_sat"], p["bg_val"]),
@@ -71,13 +71,13 @@ def look(p: Factors) -> Look:
         recede=p["recede"],
         lip_colour=0.85,
         curl=p["hair_curl"],
-        iris_radius=0.46,
+        iris_radius=0.54,
         gaze_x=p["gaze_x"],
         gaze_y=p["gaze_y"],
         scalp=p["hair_on"],
-        key=p["light_key"] * 0.95,
+        key=p["light_key"] * 0.8,
         ambient=p["ambient"],
-        rim=0.35,
+        rim=0.22,
         blush=p["cheek"],
         lid_shadow=0.25 + p["makeup"],
         freckles=p["freckles"],
@@ -128,7 +128,7 @@ class HeadRenderer:
     def __init__(self) -> None:
         self.model = HeadModel()
 
-    def render(self, p: Factors, size: int = 64, supersampling: int = 2) -> np.ndarray:
+    def render(self, p: Factors, size: int = 64, supersampling: int = 3) -> np.ndarray:
         """The head of factors `p` as uint8 (size, size, 3)."""
         mesh, cut = build(self.model, p), hair_cut(p)
         v, between_eyes = pose(mesh, p)

@@ -96,7 +96,7 @@ def brow_cover(side, y, look):
     t = (side - 0.13) / 0.42  # 0 at the nose, 1 at the temple
     if not -0.05 < t < 1.08:
         return 0.0
-    middle = 7.490 + 0.060 * math.sin(min(t, 1.0) * 2.1) * look.brow_arch - 0.075 * smoothstep(0.60, 1.05, t)
+    middle = 7.535 + 0.018 * math.sin(min(t, 1.0) * 2.6) * look.brow_arch - 0.085 * smoothstep(0.55, 1.05, t)
     half = (0.045 + 0.035 * look.brow_width) * (1 - 0.62 * smoothstep(0.35, 1.0, t)) * smoothstep(-0.05, 0.08, t)
     return (1 - smoothstep(half * 0.45, half * 1.05, abs(y - middle))) * (0.55 + 0.45 * look.brow_width)
 
@@ -124,7 +124,7 @@ def beard_cover(x, y, z, side, lips, ear, look):
         * smoothstep(0.9, 1.1, z)
     )
     cover = max(moustache, max(jaw, chin)) * (1 - min(1.0, lips * 1.5)) * (1 - ear)
-    cover *= look.beard * (0.88 + 0.15 * ripple(x * 28, y * 28, z * 28))
+    cover *= look.beard * (0.88 + 0.08 * ripple(x * 28, y * 28, z * 28))
     return min(1.0, max(0.0, cover))
 
 
@@ -136,7 +136,8 @@ def paint_skin(x, y, z, lips, ear, look, palette):
     side = abs(x)
 
     nose = 0.6 * math.exp(-(x * x / 0.012 + (y - 6.92) ** 2 / 0.02)) * (1 if z > 1.4 else 0)
-    blush = look.blush * (math.exp(-((side - 0.46) ** 2 / 0.035 + (y - 6.98) ** 2 / 0.03)) + nose + 0.35 * ear)
+    cheeks = math.exp(-((side - 0.46) ** 2 / 0.035 + (y - 6.98) ** 2 / 0.03))
+    blush = look.blush * (cheeks + 0.5 * nose + 0.35 * ear)
     r *= 1 + 0.10 * blush
     g *= 1 - 0.20 * blush
     b *= 1 - 0.16 * blush
@@ -218,7 +219,7 @@ def paint_hair(x, y, z, look, palette):
         + math.sin(angle * 83 + 2 * ripple(x * 5, y * 3, z * 5)) * 0.5
     )
     shade = 1 + 0.22 * streak + look.curl * 0.25 * ripple(x * 26, y * 26, z * 26)
-    return palette.hair[0] * shade, palette.hair[1] * shade, palette.hair[2] * shade, 0.05 * (1 + 0.5 * streak)
+    return palette.hair[0] * shade, palette.hair[1] * shade, palette.hair[2] * shade, 0.13 * (1 + 0.5 * streak)
 
 
 @njit(cache=True, fastmath=True)
@@ -297,7 +298,7 @@ def shade(
                 specular, gloss, open_sky = 0.5, 40.0, 1.0
             else:
                 red, green, blue, specular = paint_hair(rx, ry, rz, look, palette)
-                gloss, wrap = 9.0, 0.25
+                gloss, wrap = 14.0, 0.25
                 open_sky *= 0.55 + 0.45 * smoothstep(6.2, 7.8, ry)
 
             lit = lit_share(px, py, pz, shadow_map, to_light)
@@ -320,9 +321,9 @@ def shade(
             if look.tint > 0.01 and material != FRAME and rz > 0.9:  # sunglasses, painted round the eyes
                 ex, ey = (abs(rx) - 0.335) / 0.255, (ry - 7.25) / 0.21
                 glass = look.tint * (1 - smoothstep(0.9, 1.06, (ex * ex * ex * ex + ey * ey * ey * ey) ** 0.25))
-                red *= 1 - glass * 0.85
-                green *= 1 - glass * 0.85
-                blue *= 1 - glass * 0.82
+                red *= 1 - glass * 0.93
+                green *= 1 - glass * 0.93
+                blue *= 1 - glass * 0.91
             out[y, x, 0] = red
             out[y, x, 1] = green
             out[y, x, 2] = blue

@@ -39,8 +39,8 @@ SHEET_SEED, SHEET_ROWS, SHEET_COLUMNS = 7, 8, 12
 class Settings:
     """Everything that decides the result, besides the data. Minutes are wall clock, both phases together."""
 
-    minutes: float = 100.0
-    warmup_minutes: float = 60.0
+    minutes: float = 90.0
+    warmup_minutes: float = 25.0
     sheet_minutes: float = 5.0
     warmup_batch: int = 8  # many small steps: the warm start is short of steps, not of pictures
     batch: int = 16
@@ -144,7 +144,7 @@ class Trainer:
         generator.initialize(torch.Generator().manual_seed(settings.seed))
         self.average = copy.deepcopy(generator).to(device).eval().requires_grad_(False)
         self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = Discriminator(size, channels).to(device, memory_format=torch.channels_last)
+        self.discriminator = Discriminator(size, channels, config.z_dim).to(device, memory_format=torch.channels_last)
         self.generator.compute_dtype = self.discriminator.compute_dtype = torch.bfloat16
         self.likeness = Likeness(regressor, settings, size).to(device)
 
@@ -203,8 +203,10 @@ class Trainer:
         known = settings.batch // 2
 
         self.discriminator.requires_grad_(False)
-        drawn = self.generator.synthesis(self.draw_codes(latents[:known], settings.batch - known))
-        fooled = F.softplus(-self.discriminator(drawn)).mean()
+        codes, fresh = self.fresh_codes(settings.batch - known)
+        drawn = self.generator.synthesis(torch.cat([self.generator.mapping(latents[:known]), codes]))
+        told = torch.cat([self.partly_hidden(latents[:known]), fresh])
+        fooled = F.softplus(-self.discriminator(drawn, told)).mean()
         likeness = self.likeness(drawn[:known], images[:known])
         warmup = settings.warmup_minutes / settings.minutes
         passed = (self.progress - warmup) / (1 - warmup)
@@ -215,14 +217,15 @@ class Trainer:
         self.optimiser_g.step()
 
         self.discriminator.requires_grad_(True)
-        real, fake = self.discriminator(images), self.discriminator(drawn.detach())
+        told_real = self.partly_hidden(latents)
+        real, fake = self.discriminator(images, told_real), self.discriminator(drawn.detach(), told)
         loss_d = F.softplus(fake).mean() + F.softplus(-real).mean()
         self.optimiser_d.zero_grad(set_to_none=True)
         loss_d.backward()
         self.optimiser_d.step()
         if self.step % R1_EVERY == 0:
             leaf = images.detach().requires_grad_(True)
-            penalty = gradient_penalty(self.discriminator(leaf), leaf)
+            penalty = gradient_penalty(self.discriminator(leaf, told_real), leaf)
             self.optimiser_d.zero_grad(set_to_none=True)
             (penalty * (settings.r1_gamma / 2 * R1_EVERY)).backward()
             self.optimiser_d.step()
@@ -235,15 +238,23 @@ class Trainer:
             "fake": fake.mean().item(),
         }
 
-    def draw_codes(self, known: Tensor, num_fresh: int) -> Tensor:
-        """Codes of known latents and of `num_fresh` new ones; some of the new ones change latent at a random layer."""
-        fresh, other = torch.randn(2, num_fresh, known.shape[1], device=self.device).unbind(0)
+    def fresh_codes(self, count: int) -> tuple[Tensor, Tensor]:
+        """Codes (N, L, w_dim) of new latents, some with another latent's in the last layers, and the latents (N, z_dim).
+
+        A mixed picture shows neither latent, so its row is zero, which tells the discriminator nothing.
+        """
+        first, second = torch.randn(2, count, self.latents.shape[2], device=self.device).unbind(0)
         layers = self.generator.num_layers
-        change = torch.randint(1, layers, (num_fresh,), device=self.device)
-        change = torch.where(torch.rand(num_fresh, device=self.device) < self.settings.mixing, change, layers)
+        is_mixed = torch.rand(count, device=self.device) < self.settings.mixing
+        change = torch.where(is_mixed, torch.randint(1, layers, (count,), device=self.device), layers)
         own = torch.arange(layers, device=self.device)[None] < change[:, None]  # (N, L)
-        mixed = torch.where(own[..., None], self.generator.mapping(fresh), self.generator.mapping(other))
-        return torch.cat([self.generator.mapping(known), mixed])
+        codes = torch.where(own[..., None], self.generator.mapping(first), self.generator.mapping(second))
+        return codes, first * ~is_mixed[:, None]
+
+    def partly_hidden(self, latents: Tensor) -> Tensor:
+        """Known latents (N, z_dim), as many zeroed as fresh ones are by mixing: a zero must not give a drawing away."""
+        hidden = torch.rand(len(latents), 1, device=self.device) < self.settings.mixing
+        return latents * ~hidden
 
     @torch.no_grad()
     def update_average(self, batch: int) -> None:
