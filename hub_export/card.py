@@ -41,6 +41,7 @@ METHOD_NOTES = {
     "latentclr": "directions told apart by contrast (LatentCLR, Yüksel et al., ICCV 2021, arXiv:2104.00820).",
     "random": "unit vectors drawn at random: what any method has to beat, not directions to edit with.",
     "local": "directions that each change few places of the picture; a method of eigan's own.",
+    "isolate": "sums of another pack's directions that each move one attribute alone, made with a scorer's help.",
     "import": "converted from another tool's file; below, what it was and how its numbers were read.",
     "named": "picked out of fitted packs and named by a person; below, how each source was fitted.",
 }

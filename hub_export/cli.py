@@ -14,6 +14,7 @@ from hub_export.cli_convert import convert
 from hub_export.cli_evaluate import evaluate
 from hub_export.cli_fit import fit
 from hub_export.cli_import import import_file
+from hub_export.cli_isolate import isolate
 from hub_export.cli_name import name
 from hub_export.cli_publish import card, publish
 from hub_export.cli_recipe import methods, recipe
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(methods)
 app.command()(recipe)
+app.command()(isolate)
 app.command()(name)
 app.command()(evaluate)
 app.command()(convert)

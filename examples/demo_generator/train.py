@@ -239,7 +239,7 @@ class Trainer:
         }
 
     def fresh_codes(self, count: int) -> tuple[Tensor, Tensor]:
-        """Codes (N, L, w_dim) of new latents, some with another latent's in the last layers, and the latents (N, z_dim).
+        """Codes (N, L, w_dim) of new latents, some changing to another at a random layer; and the latents (N, z_dim).
 
         A mixed picture shows neither latent, so its row is zero, which tells the discriminator nothing.
         """
