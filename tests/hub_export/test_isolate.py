@@ -1,4 +1,4 @@
-"""isolate: mixed directions in, one attribute each out; on a generator whose pictures are known, and as a convex problem."""
+"""isolate: mixed directions in, one attribute each out, of a generator whose pictures are known; and its solver."""
 
 from __future__ import annotations
 
