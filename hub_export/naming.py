@@ -3,6 +3,7 @@
 name = "heads"
 description = "..."
 license = "cc0-1.0"
+version = "1.0.0"             # optional; publishing sets its own
 
 [[direction]]
 from = "heads-pca/pca-03"     # pack name / direction name
@@ -55,6 +56,7 @@ class Names(StrictModel):
     name: str
     description: str = ""
     license: str = ""
+    version: Annotated[str, Field(pattern=r"^(\d+\.\d+\.\d+)?$")] = ""
     direction: Annotated[list[DirectionName], Field(min_length=1)]
     preset: list[PresetName] = Field(default_factory=list)
 
@@ -91,6 +93,7 @@ def name_directions(packs: Sequence[DirectionPack], names: Names) -> DirectionPa
         presets=tuple(Preset(p.name, p.amounts, p.description) for p in names.preset),
         description=names.description,
         license=names.license or packs[0].license,
+        version=names.version,
     )
 
 
