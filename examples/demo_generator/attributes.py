@@ -137,30 +137,22 @@ def explained_variance(model: AttributeNetwork, held_out: LabelledImages, traine
     return {name: float(1 - e) for name, e in zip(known.names, error, strict=True)}
 
 
-def save(
-    model: AttributeRegressor,
-    wanted: Targets,
-    r2: dict[str, float],
-    folder: Path,
-    *,
-    min_r2: float = -1e9,
-    generators: Sequence[str] = (),
-) -> None:
-    """The folder that `load` and hub_export read: the folded network, with the attributes read better than `min_r2`."""
-    chosen = [i for i, name in enumerate(wanted.names) if r2[name] > min_r2]
+def save(model: AttributeRegressor, wanted: Targets, r2: dict[str, float], folder: Path) -> None:
+    """The folder that `load` reads: the folded network with all its attributes."""
     described = [
-        Attribute(
-            name=wanted.names[i],
-            mean=float(wanted.mean[i]),
-            std=float(wanted.std[i]),
-            r2=round(r2[wanted.names[i]], 4),
-            identity=wanted.names[i] in IDENTITY,
-        )
-        for i in chosen
+        Attribute(name=name, mean=float(mean), std=float(std), r2=round(r2[name], 4), identity=name in IDENTITY)
+        for name, mean, std in zip(wanted.names, wanted.mean, wanted.std, strict=True)
     ]
+    save_attributes(model.folded(), described, folder, name=NAME, license="cc0-1.0", description=DESCRIPTION)
+
+
+def ship(saved: Path, folder: Path, generators: Sequence[str]) -> None:
+    """What `save` wrote with the attributes alone that it reads well enough to score with, as hub_export bundles it."""
+    trained = load_attributes(saved)
+    chosen = [i for i, attribute in enumerate(trained.config.attributes) if attribute.r2 > MIN_R2]
     save_attributes(
-        only(model.folded(), chosen),
-        described,
+        only(trained.network, chosen),
+        [trained.config.attributes[i] for i in chosen],
         folder,
         name=NAME,
         license="cc0-1.0",
@@ -176,17 +168,24 @@ def load(folder: Path) -> AttributeNetwork:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder that examples.demo_generator.data wrote; trains a network")
+    parser.add_argument("--ship", type=Path, help="a network that was trained: write what eigan bundles of it instead")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--generator", action="append", default=[], help="fingerprint of one whose pictures it scores")
-    parser.add_argument("--min-r2", type=float, default=-1e9, help=f"keep better ones only; shipped with {MIN_R2}")
+    parser.add_argument(
+        "--generator", action="append", default=[], help="with --ship: fingerprint it scores by default"
+    )
     args = parser.parse_args()
+    if (args.data is None) == (args.ship is None):
+        parser.error("give --data to train a network, or --ship to bundle one")
+    if args.ship:
+        ship(args.ship, args.out, args.generator)
+        return
     torch.set_num_threads(1)
     model, wanted = train(load_split(args.data, "train"), args.minutes, args.seed)
     r2 = explained_variance(model, load_split(args.data, "held_out"), wanted)
-    save(model, wanted, r2, args.out, min_r2=args.min_r2, generators=args.generator)
+    save(model, wanted, r2, args.out)
     for name, value in sorted(r2.items(), key=lambda item: -item[1]):
         print(f"{name:14s} R2 {value:5.2f}")
 

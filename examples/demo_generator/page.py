@@ -1,4 +1,6 @@
-"""The page about the bundled heads: `python -m examples.demo_generator.page --data DATA --quality OUT --out docs/heads`.
+"""The page about the bundled heads.
+
+`python -m examples.demo_generator.page --data DATA --quality OUT --out docs/heads`
 
 OUT is the folder that `evaluate --out` wrote. The words are in page.md.j2; every number is read from what was measured.
 """
@@ -104,7 +106,7 @@ def make_page(data: Path, quality: Path) -> dict[str, bytes]:
         for method in METHODS
         if (bundle_root() / f"heads-{method}").is_dir()
     }
-    template = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+    template = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     text = template.from_string(TEMPLATE.read_text("utf-8")).render(
         mark=MARK,
         sliders=sliders(pack, metrics),

@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 from safetensors.torch import load_file
 
 from eigan.generators.stylegan2 import StyleGAN2
-from examples.demo_generator import attributes
+from examples.demo_generator import attributes, evaluate
 from examples.demo_generator.data import LabelledImages, load_split, render_split
 from examples.demo_generator.factors import INTERNAL, MIRRORED, sample
 from examples.demo_generator.heads import HeadRenderer
@@ -105,7 +105,7 @@ def test_saved_regressor_is_the_shipped_kind(tmp_path: Path) -> None:
     model, wanted = trained_regressor()
     r2 = dict(zip(wanted.names, (0.9, 0.2, 0.8, 0.7, 0.4), strict=True))
     attributes.save(model, wanted, r2, tmp_path / "all")
-    attributes.save(model, wanted, r2, tmp_path / "best", min_r2=0.5, generators=["0" * 64])
+    attributes.ship(tmp_path / "all", tmp_path / "best", ["0" * 64])
     everything, best = attributes.load(tmp_path / "all"), load_attributes(tmp_path / "best")
     assert everything.r2.tolist() == pytest.approx(list(r2.values()))
     assert best.names == ("yaw", "bg_hue_sin", "width")
@@ -114,6 +114,35 @@ def test_saved_regressor_is_the_shipped_kind(tmp_path: Path) -> None:
     images = torch.rand(2, 3, 64, 64)
     assert torch.allclose(everything(images), model(images), atol=1e-2)  # half precision
     assert torch.allclose(best.network(images), everything(images)[:, [0, 2, 3]], atol=1e-5)
+
+
+def test_quality_report_finds_what_is_off(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    real = random.normal(size=(20_000, 3)).astype(np.float32)
+    names = ["smile", "glasses", "beard"]
+    found = evaluate.statistics(real, real * np.float32([1, 1.5, 1]) + np.float32([0.5, 0, 0]), names)
+    assert found["smile"] == {"mean_off": pytest.approx(0.5, abs=0.02), "spread": pytest.approx(1)}
+    assert found["glasses"]["spread"] == pytest.approx(1.5, rel=0.01)
+    assert found["beard"] == {"mean_off": pytest.approx(0), "spread": pytest.approx(1)}
+    shares = evaluate.rates(real, names, np.float32([0, 0.5, 0]), np.ones(3, np.float32))
+    assert shares == {"glasses": pytest.approx(0.5, abs=0.02), "beard": pytest.approx(0.363, abs=0.02)}
+    pictures = random.integers(0, 255, (2, 8, 8, 3), np.uint8)
+    assert evaluate.blurred(pictures).std() < 0.7 * pictures.std()
+
+
+def test_mixed_pictures_show_no_latent(folder: Path) -> None:
+    settings = Settings(channels=(8, 8, 8), w_dim=8, num_mapping_layers=2, mixing=0.5)
+    trainer = Trainer(settings, folder, None, torch.device("cpu"))
+    with torch.no_grad():
+        codes, told = trainer.fresh_codes(64)
+        is_mixed = (codes[:, :1] != codes).any(dim=2).any(dim=1)
+        assert 16 < is_mixed.sum() < 48
+        assert torch.equal(told.abs().sum(dim=1) == 0, is_mixed)
+        assert torch.allclose(trainer.generator.mapping(told[~is_mixed]), codes[~is_mixed], atol=1e-6)
+        discriminator, images = trainer.discriminator, torch.rand(4, 3, 16, 16)
+        discriminator.embedding.normal_()
+        silent = discriminator(images, torch.zeros(4, told.shape[1]))
+        assert not torch.allclose(discriminator(images, torch.ones(4, told.shape[1])), silent)
 
 
 def test_tiny_training_run_exports_and_resumes(folder: Path, tmp_path: Path) -> None:
