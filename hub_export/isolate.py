@@ -23,7 +23,7 @@ from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack
 from hub_export.evaluation.coordinates import describe
 from hub_export.evaluation.drift import Yardstick
-from hub_export.evaluation.effects import judge
+from hub_export.evaluation.effects import judge, standardized
 from hub_export.evaluation.features import FeatureNetwork
 from hub_export.evaluation.measure import fitted_class, open_reader, scorer_name
 from hub_export.evaluation.profile import Profile, rounded
@@ -32,7 +32,7 @@ from hub_export.evaluation.scorers import HEADS, Numbers, Scorer
 from hub_export.evaluation.sweep import Canvas, each
 from hub_export.methods.base import Progress, silent
 
-NUM_SEEDS = 32
+NUM_SEEDS = 48
 NUM_PICTURES = 500
 NUM_CODES = 20_000
 SEED = 1  # evaluate's is 0: a direction is not judged by the pictures it was made on
@@ -40,7 +40,7 @@ SPAN = 2  # layers that are measured together
 STEP = 1.0  # sigmas to either side
 STEPS = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 RIDGES = (0.003, 0.03, 0.3)  # of the mean squared effect: how dear long moves are
-CANDIDATES = 3  # of all ridges and layers, swept
+CANDIDATES = 3  # layers for which a sum is swept
 CORRECTIONS = 3
 LONG = 0.05  # leak that a sigma of length is worth when candidates are ranked: long moves leave the codes' cloud
 LAWSON_STEPS = 40
@@ -96,19 +96,28 @@ def solve(effects: Numbers, index: int, ridge: float) -> Numbers:
 
 
 def candidates(responses: Numbers, spans: Sequence[LayerRange], index: int) -> list[Candidate]:
-    """The best sums of moves by prediction, best first. responses: (S, K, A), of each span of layers."""
+    """The best sum of moves for each run of layers, by prediction, best first.
+
+    responses: (2, S, K, A), of each span of layers, on either half of the pictures. What a sum made for one half does
+    to the other says how much ridge it wants; the sum is then made for both.
+    """
     found = []
     for first in range(len(spans)):
         for last in range(first, len(spans)):
-            effects = responses[first : last + 1].sum(axis=0)
+            halves = responses[:, first : last + 1].sum(axis=1)  # (2, K, A)
             layers = LayerRange(spans[first].start, spans[last].stop)
-            for ridge in RIDGES:
-                with contextlib.suppress(FitError):
-                    weights = solve(effects, index, ridge)
-                    leak = judge(weights @ effects, index).leak
-                    found.append(Candidate(weights, layers, leak + LONG * float(np.linalg.norm(weights))))
+            with contextlib.suppress(FitError):
+                tried = [_with_ridge(halves, layers, index, ridge) for ridge in RIDGES]
+                found.append(min(tried, key=lambda candidate: candidate.cost))
     found.sort(key=lambda candidate: candidate.cost)
     return found
+
+
+def _with_ridge(halves: Numbers, layers: LayerRange, index: int, ridge: float) -> Candidate:
+    crossed = [judge(solve(halves[i], index, ridge) @ halves[1 - i], index) for i in (0, 1)]
+    leak = max(main.leak if main.index is not None else np.inf for main in crossed)
+    weights = solve(halves.mean(axis=0), index, ridge)
+    return Candidate(weights, layers, leak + LONG * float(np.linalg.norm(weights)))
 
 
 def spans_of(layers: LayerRange) -> list[LayerRange]:
@@ -129,21 +138,22 @@ class Workshop:
     workers: int
 
     def responses(self, spans: Sequence[LayerRange], report: Progress) -> Numbers:
-        """(S, K, A): mean change of every attribute for a sigma of every direction on every span."""
+        """(2, S, K, A): mean change of every attribute for a sigma of every direction on every span, on every other
+        picture and on those between."""
         jobs = [replace(direction, layers=span) for span in spans for direction in self.pack]
 
         def measure(direction: Direction) -> Numbers:
             forth, back = self.canvas.at(direction, (STEP, -STEP))
-            change = (forth.scores - back.scores).mean(axis=0) / (2 * STEP)
-            found: Numbers = change / np.where(self.yardstick.deviations > 0, self.yardstick.deviations, np.inf)
-            return found
+            changes = standardized(forth.scores - back.scores, self.yardstick.deviations) / (2 * STEP)
+            return np.stack([changes[::2].mean(axis=0), changes[1::2].mean(axis=0)])
 
         rows = []
         with contextlib.closing(each(measure, jobs, self.workers, self.canvas.stopped)) as measured:
             for row in measured:
                 rows.append(row)
                 report(len(rows), len(jobs), "what each direction moves")
-        return np.stack(rows).reshape(len(spans), len(self.pack), -1)
+        found: Numbers = np.stack(rows, axis=1).reshape(2, len(spans), len(self.pack), -1)
+        return found
 
     def sweep(self, candidate: Candidate, index: int) -> Swept:
         """The candidate as a direction, its range, and what it moves within it."""
@@ -166,7 +176,7 @@ class Workshop:
     def isolate(self, index: int, responses: Numbers, spans: Sequence[LayerRange]) -> Direction:
         """The direction of attribute `index`: the best candidate as swept, corrected while that helps."""
         best: Swept | None = None
-        for candidate in candidates(responses, spans, index)[:: len(RIDGES)][:CANDIDATES]:
+        for candidate in candidates(responses, spans, index)[:CANDIDATES]:
             swept = self.sweep(candidate, index)
             best = swept if best is None or swept.leak < best.leak else best
         if best is None:
@@ -183,7 +193,7 @@ def corrected(swept: Swept, responses: Numbers, spans: Sequence[LayerRange], ind
     """`swept` with what pictures show moving along taken out, to first order, by the shortest move that does."""
     layers = swept.candidate.layers
     chosen = [i for i, span in enumerate(spans) if layers.start <= span.start < layers.stop]
-    effects = responses[chosen].sum(axis=0)  # (K, A)
+    effects = responses.mean(axis=0)[chosen].sum(axis=0)  # (K, A)
     wanted = swept.effects / swept.effects[index]  # per unit of the attribute
     wanted[index] = 0.0
     ridge = RIDGES[1] * float(np.square(effects).mean()) * np.eye(len(effects))

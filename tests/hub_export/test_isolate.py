@@ -111,8 +111,17 @@ def test_solve_refuses_an_attribute_that_nothing_moves() -> None:
 def test_candidates_choose_the_layers_where_an_attribute_moves_alone() -> None:
     spans = spans_of(LayerRange(0, 5))
     assert [str(span) for span in spans] == ["0-1", "2-3", "4"]
-    responses = np.zeros((3, 1, 2))
-    responses[:, 0] = [[0.1, 1.0], [1.0, 0.01], [0.5, 0.8]]  # (span, attribute)
+    responses = np.zeros((2, 3, 1, 2))  # (half, span, move, attribute)
+    responses[:, :, 0] = [[0.1, 1.0], [1.0, 0.01], [0.5, 0.8]]
     best = candidates(responses, spans, 0)[0]
     assert str(best.layers) == "2-3"
     assert best.weights == pytest.approx([1.0], rel=1e-6)
+
+
+def test_a_move_that_only_half_of_the_pictures_confirm_is_not_trusted() -> None:
+    """One span's leak differs between the halves, another's is small in both."""
+    spans = spans_of(LayerRange(0, 4))
+    responses = np.zeros((2, 2, 2, 2))
+    responses[:, 0] = [[[1.0, 0.5], [0.5, 0.2]], [[1.0, -0.5], [0.5, 0.3]]]
+    responses[:, 1] = [[1.0, 0.1], [0.2, 0.3]]
+    assert str(candidates(responses, spans, 0)[0].layers) == "2-3"
