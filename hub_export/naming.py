@@ -84,12 +84,13 @@ def name_directions(packs: Sequence[DirectionPack], names: Names) -> DirectionPa
     if len(fingerprints) != 1:
         raise PackFormatError(f"directions of {len(fingerprints)} generators cannot share a pack; name them one by one")
     by_name = {pack.name: pack for pack in packs}
+    used = {entry.source.partition("/")[0] for entry in names.direction}
     directions = tuple(_named(by_name, entry) for entry in names.direction)
     return DirectionPack(
         name=names.name,
         made_for=packs[0].made_for,
         directions=directions,
-        method={"name": "named", "sources": {pack.name: dict(pack.method) for pack in packs}},
+        method={"name": "named", "sources": {pack.name: dict(pack.method) for pack in packs if pack.name in used}},
         presets=tuple(Preset(p.name, p.amounts, p.description) for p in names.preset),
         description=names.description,
         license=names.license or packs[0].license,
