@@ -1,6 +1,6 @@
 """What the bundled sliders are called: of measured packs, the best direction for each factor gets its name.
 
-`python -m examples.demo_generator.naming PACKS --out examples/demo_generator/names` reads the packs in the folders
+`python -m examples.demo_generator.naming PACKS` reads the packs in the folders
 PACKS/pca, ica, sefa, latentclr, local and isolated with their metrics.json, and writes a names file for each method and
 heads.toml, the best across methods, with the presets of presets.toml; `hub-export name` makes packs of them.
 """
@@ -20,6 +20,7 @@ from hub_export.metrics import METRICS, DirectionMetrics, read_metrics
 METHODS = ("pca", "ica", "sefa", "latentclr", "local")
 ISOLATED = "isolated"
 PRESETS = Path(__file__).with_name("presets.toml")
+NAMES = Path(__file__).with_name("names")
 CLEAN_LEAK, MONOTONE = 0.25, 0.95
 NAMED_LEAK = 0.6  # in a method's own pack, a direction that leaks more keeps its number
 SLIDER_LEAK = 0.4  # among the curated sliders: those beyond CLEAN_LEAK are said to be so
@@ -169,9 +170,12 @@ def curated_names(packs: Mapping[str, Sequence[Measured]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("packs", type=Path, help="folder of the measured packs")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the names files")
+    parser.add_argument("packs", type=Path, nargs="?", help="folder of the measured packs; without, print the factors")
+    parser.add_argument("--out", type=Path, default=NAMES, help="folder for the names files")
     args = parser.parse_args()
+    if args.packs is None:
+        print(",".join(slider.factor for slider in SLIDERS))
+        return
     packs = {name: read_measured(args.packs / name) for name in (*METHODS, ISOLATED) if (args.packs / name).is_dir()}
     args.out.mkdir(parents=True, exist_ok=True)
     files = {f"heads-{m}.toml": method_names(m, packs[m]) for m in METHODS if m in packs}

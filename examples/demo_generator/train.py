@@ -39,7 +39,7 @@ SHEET_SEED, SHEET_ROWS, SHEET_COLUMNS = 7, 8, 12
 class Settings:
     """Everything that decides the result, besides the data. Minutes are wall clock, both phases together."""
 
-    minutes: float = 85.0
+    minutes: float = 78.0
     warmup_minutes: float = 22.0
     sheet_minutes: float = 5.0
     warmup_batch: int = 8  # many small steps: the warm start is short of steps, not of pictures
