@@ -46,7 +46,7 @@ def name(
         with progress_bar(Console(stderr=True)) as report:
             extras = render_previews(network, pack, seeds=shown_seeds, progress=report)
     changes = f"- {len(pack)} named directions, {len(pack.presets)} presets."
-    extras[CHANGELOG] = kept_changelog(out) or write_sections({UNRELEASED: changes}).encode()
+    extras[CHANGELOG] = kept_changelog(out) or write_sections({pack.version or UNRELEASED: changes}).encode()
     extras[README] = render_card(pack, extras, changes=changes).encode()
     save_pack(pack, out, extras)
     console = Console()
