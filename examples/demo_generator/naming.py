@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from eigan.format import read_extras, read_pack
-from eigan.pack import Direction, DirectionPack
+from eigan.pack import MAX_AMOUNT, Direction, DirectionPack
+from hub_export.evaluation.effects import monotonicity
 from hub_export.metrics import METRICS, DirectionMetrics, read_metrics
 
 METHODS = ("pca", "ica", "sefa", "latentclr", "local")
@@ -23,50 +26,55 @@ PRESETS = Path(__file__).with_name("presets.toml")
 NAMES = Path(__file__).with_name("names")
 CLEAN_LEAK, MONOTONE = 0.25, 0.95
 NAMED_LEAK = 0.6  # in a method's own pack, a direction that leaks more keeps its number
+TIE = 0.05  # an isolated direction may leak so much more: it keeps to the layers that suit it
 SLIDER_LEAK = 0.4  # among the curated sliders: those beyond CLEAN_LEAK are said to be so
 VERSIONS = {"heads": "2.0.0", "heads-pca": "2.0.0", "heads-sefa": "2.0.0"}
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A factor as people say it. poles: what its low and high ends look like."""
+    """A factor as people say it. poles: what its low and high ends look like. limits: amounts between which it looks
+    right, judged by eye on the curated slider, where that is less than what was measured to hold. falls: whether the
+    slider's high end is the factor's low one.
+    """
 
     factor: str
     name: str
     poles: tuple[str, str]
     description: str
+    limits: tuple[float, float] = (-MAX_AMOUNT, MAX_AMOUNT)
+    falls: bool = False
 
 
 SLIDERS = (
-    Slider("smile", "smile", ("serious", "smiling"), "The corners of the mouth."),
-    Slider("age", "age", ("young", "old"), "Years: lines, cheeks and eyelids."),
+    Slider("smile", "smile", ("serious", "smiling"), "The corners of the mouth.", (-6, 5)),
+    Slider("age", "age", ("young", "old"), "Years: lines, cheeks and eyelids.", (-5, 7)),
     Slider("glasses", "glasses", ("off", "on"), "Spectacles."),
     Slider("hair_len", "hair length", ("short", "long"), "Where the hair ends."),
     Slider("yaw", "turn", ("left", "right"), "Where the head faces."),
-    Slider("pitch", "nod", ("up", "down"), "Chin up or down."),
-    Slider("roll", "tilt", ("left", "right"), "The head to one side."),
-    Slider("hair_tone", "hair colour", ("dark", "fair"), "From black to blond."),
+    Slider("pitch", "nod", ("up", "down"), "Chin up or down.", (-4.5, 3)),
+    Slider("roll", "tilt", ("left", "right"), "The head to one side.", falls=True),
+    Slider("hair_tone", "hair colour", ("dark", "fair"), "From black to blond.", (-2, 6)),
     Slider("grey", "grey hair", ("none", "grey"), "Hair, brows and beard lose their colour."),
     Slider("red", "red hair", ("none", "red"), "Copper hair."),
-    Slider("skin", "skin tone", ("light", "dark"), "From light to dark."),
-    Slider("beard", "beard", ("shaven", "bearded"), "A full beard."),
-    Slider("open", "mouth", ("closed", "open"), "Lips apart, then the mouth open."),
+    Slider("skin", "skin tone", ("light", "dark"), "From light to dark.", (-2, 4.5)),
+    Slider("beard", "beard", ("shaven", "bearded"), "A full beard.", (-2, 6)),
+    Slider("open", "mouth", ("closed", "open"), "Lips apart, then the mouth open.", (-2, 4.5)),
     Slider("gaze_x", "gaze", ("left", "right"), "Where the eyes look."),
-    Slider("eye_tone", "eye colour", ("brown", "blue"), "The irises."),
+    Slider("eye_tone", "eye colour", ("brown", "light"), "The irises.", (-3, 6)),
     Slider("browd", "eyebrows", ("thin", "thick"), "How strong the eyebrows are."),
     Slider("lipstick", "lipstick", ("none", "red"), "Painted lips."),
-    Slider("tint", "sunglasses", ("clear", "dark"), "How dark the glasses are."),
     Slider("hair_on", "hair", ("bald", "hair"), "Whether there is any."),
-    Slider("hair_vol", "hair volume", ("flat", "full"), "How high the hair stands."),
-    Slider("fringe", "fringe", ("short", "deep"), "Hair over the forehead."),
+    Slider("hair_vol", "hair volume", ("flat", "full"), "How high the hair stands.", (-4.5, 5)),
+    Slider("fringe", "fringe", ("short", "deep"), "Hair over the forehead.", (-4, 5)),
     Slider("fat", "fullness", ("thin", "full"), "Cheeks and chin."),
     Slider("gender", "gender", ("feminine", "masculine"), "Between the two base shapes of this data."),
-    Slider("cheek", "blush", ("pale", "rosy"), "Colour in the cheeks."),
+    Slider("cheek", "blush", ("pale", "rosy"), "Colour in the cheeks.", (-3, 6)),
     Slider("light_az", "light side", ("left", "right"), "Where the lamp stands."),
-    Slider("light_el", "light height", ("low", "high"), "How high the lamp stands."),
-    Slider("light_key", "lamp", ("dim", "bright"), "How bright the lamp is."),
+    Slider("light_el", "light height", ("low", "high"), "How high the lamp stands.", (-4.5, 4.5)),
+    Slider("light_key", "lamp", ("dim", "bright"), "How bright the lamp is.", (-5, 3)),
     Slider("bg_val", "backdrop", ("dark", "bright"), "Brightness of the background."),
-    Slider("bg_sat", "backdrop colour", ("grey", "colourful"), "How colourful the background is."),
+    Slider("bg_sat", "backdrop colour", ("grey", "colourful"), "How colourful the background is.", (-3, 4.5)),
     Slider("bg_hue_cos", "backdrop hue", ("green", "rose"), "The background, from green to rose."),
 )
 
@@ -85,7 +93,11 @@ class Measured:
 
     @property
     def is_monotone(self) -> bool:
-        return self.metrics.monotonicity >= MONOTONE
+        """Of the mean over pictures, as in evaluation/ranges.py: those who wear glasses cannot be given any."""
+        response = self.metrics.response
+        if response is None:
+            return self.metrics.monotonicity >= MONOTONE
+        return monotonicity(np.array(response.amounts), np.array(response.values)[:, None]) >= MONOTONE - 1e-9
 
     @property
     def flip(self) -> bool:
@@ -109,12 +121,13 @@ def best_of(measured: Sequence[Measured], factor: str) -> Measured | None:
 def entry(measured: Measured, slider: Slider | None) -> str:
     """A [[direction]] of a names file."""
     low, high = measured.metrics.range
+    least, most = slider.limits if slider and measured.pack.name == ISOLATED else (-MAX_AMOUNT, MAX_AMOUNT)
     lines = ["[[direction]]", f"name = {json.dumps(slider.name if slider else measured.direction.name)}"]
     lines.append(f"from = {json.dumps(f'{measured.pack.name}/{measured.direction.name}')}")
-    if slider and measured.flip:
+    if slider and measured.flip != slider.falls:
         lines.append("flip = true")
         low, high = -high, -low
-    lines.append(f"range = [{low:g}, {high:g}]")
+    lines.append(f"range = [{max(low, least):g}, {min(high, most):g}]")
     if slider:
         lines.append(f"poles = {json.dumps(slider.poles, ensure_ascii=False)}")
         lines.append(f"description = {json.dumps(described(measured, slider), ensure_ascii=False)}")
@@ -158,7 +171,9 @@ def curated_names(packs: Mapping[str, Sequence[Measured]]) -> str:
         own = [best for method in METHODS if (best := best_of(packs.get(method, ()), slider.factor))]
         clean = [best for best in own if best.leak <= CLEAN_LEAK]
         isolated = best_of(packs.get(ISOLATED, ()), slider.factor)
-        best = min([*(clean or own), *([isolated] if isolated else [])], key=lambda m: m.leak, default=None)
+        best = min(clean or own, key=lambda m: m.leak, default=isolated)
+        if best and isolated and isolated.leak < best.leak + TIE:
+            best = isolated
         if best is not None and best.leak <= SLIDER_LEAK:
             parts.append(entry(best, slider))
     description = (

@@ -65,7 +65,7 @@ def sliders(pack: DirectionPack, metrics: Metrics) -> list[dict[str, Any]]:
         entry = entries[direction.name]
         others = {name: value for name, value in entry.effects.items() if name != entry.main}
         along = max(others, key=lambda name: abs(others[name]), default="")
-        low, high = entry.range
+        low, high = direction.amount_range
         found.append(
             {
                 "name": escape(direction.name),
@@ -111,6 +111,7 @@ def make_page(data: Path, quality: Path) -> dict[str, bytes]:
         mark=MARK,
         sliders=sliders(pack, metrics),
         clean_leak=CLEAN_LEAK,
+        sources=sorted(map(escape, pack.method["sources"])),
         presets=[(escape(preset.name), escape(preset.description)) for preset in pack.presets],
         quality=report,
         methods={method: [escape(name) for name in names] for method, names in methods.items()},

@@ -11,13 +11,13 @@ from eigan.format import save_pack
 from eigan.pack import DirectionPack
 from examples.demo_generator import naming
 from examples.demo_generator.naming import SLIDERS, Measured, best_of, curated_names, method_names, read_measured
-from hub_export.metrics import METRICS, DirectionMetrics, write_metrics
+from hub_export.metrics import METRICS, Curve, DirectionMetrics, write_metrics
 from hub_export.naming import name_directions, read_names
 from tests.toys import toy_direction, toy_generator, toy_pack
 from tests.toys_metrics import toy_metrics
 
 
-def metrics_of(name: str, effects: dict[str, float], *, monotonicity: float = 1.0) -> DirectionMetrics:
+def metrics_of(name: str, effects: dict[str, float], *, monotone: bool = True) -> DirectionMetrics:
     sizes = sorted((abs(value) for value in effects.values()), reverse=True)
     return (
         toy_metrics(toy_pack())
@@ -28,7 +28,8 @@ def metrics_of(name: str, effects: dict[str, float], *, monotonicity: float = 1.
                 "effects": effects,
                 "main": max(effects, key=lambda a: abs(effects[a])),
                 "leak": sizes[1] / sizes[0],
-                "monotonicity": monotonicity,
+                "monotonicity": 0.8,  # of single pictures
+                "response": Curve(amounts=[-2.0, 0.0, 1.0, 4.0], values=[-1.0, 0.0, 1.0, 2.0 if monotone else 0.5]),
                 "range": (-2.0, 4.0),
             }
         )
@@ -66,7 +67,9 @@ def test_the_best_direction_of_a_factor_leaks_least_and_is_monotone(pca: list[Me
     assert best is not None
     assert best.direction.name == "pca-00"
     assert best_of(pca, "beard") is None
-    shaky = [Measured(m.pack, m.direction, m.metrics.model_copy(update={"monotonicity": 0.9})) for m in pca]
+    shaky = [
+        Measured(m.pack, m.direction, metrics_of(m.direction.name, m.metrics.effects, monotone=False)) for m in pca
+    ]
     assert best_of(shaky, "smile") is None
 
 
@@ -89,7 +92,7 @@ def test_the_curated_pack_prefers_clean_directions_of_methods(
     monkeypatch.setattr(naming, "PRESETS", tmp_path / "none.toml")
     isolated = measured_pack(
         "isolated",
-        {"smile": {"smile": 1.0, "age": 0.22}, "age": {"age": 1.0, "red": 0.1}, "yaw": {"yaw": 1, "red": 0.7}},
+        {"smile": {"smile": 1.0, "age": 0.26}, "age": {"age": 1.0, "red": 0.1}, "yaw": {"yaw": 1, "red": 0.7}},
     )
     text = curated_names({"pca": pca, "isolated": isolated})
     assert re.findall(r'^from = "(.*)"$', text, re.MULTILINE) == ["heads-64-pca/pca-00", "isolated/age"]

@@ -46,12 +46,21 @@ def test_directions_are_picked_named_and_composed(tmp_path: Path) -> None:
         ('name = "joy"', 'name = "youth"', PackFormatError, "there twice"),
         ("joy = 1.5", "sorrow = 1.5", PackFormatError, "sorrow"),
         ("flip = true", "flop = true", PackFormatError, "direction.0.flop"),
+        ('license = "mit"', 'version = "two"', PackFormatError, "version"),
         ('name = "people"', "name = ", PackFormatError, "TOML"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, old: str, new: str, error: type[EiganError], message: str) -> None:
     with pytest.raises(error, match=message):
         name_directions([toy_pack()], read_names(names_file(tmp_path, NAMES.replace(old, new))))
+
+
+def test_a_version_may_be_stated_and_only_used_packs_are_sources(tmp_path: Path) -> None:
+    unused = replace(toy_pack(), name="unused")
+    versioned = names_file(tmp_path, NAMES.replace('license = "mit"', 'version = "2.0.0"'))
+    pack = name_directions([toy_pack(), unused], read_names(versioned))
+    assert pack.version == "2.0.0"
+    assert list(pack.method["sources"]) == ["toy"]
 
 
 def test_packs_of_two_generators_do_not_mix(tmp_path: Path) -> None:
