@@ -35,7 +35,8 @@ def codes_of(generator: eigan.Generator, seeds: range, psi: float = 0.7) -> obje
 
 
 def test_the_first_pack_is_named_by_people() -> None:
-    assert PACKS == ["heads", "heads-ica", "heads-latentclr", "heads-local", "heads-pca", "heads-sefa"]
+    assert PACKS[0] == "heads"
+    assert sorted(PACKS[1:]) == ["heads-ica", "heads-latentclr", "heads-local", "heads-pca", "heads-sefa"]
     pack = eigan.load_pack("heads")
     assert len(pack) >= 12
     assert len(pack.presets) >= 6
