@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from eigan.recipe import PictureRecipe
 
-DEFAULT_SEED = 76
+DEFAULT_SEED = 65
 DEFAULT_PSI = 0.7
 RECIPE_KEYS = ("pack", "seed", "psi", "class", "edit", "pose")
 LOCAL_HOST = "http://127.0.0.1:7860/"

@@ -47,7 +47,7 @@ class Slider:
 
 
 SLIDERS = (
-    Slider("smile", "smile", ("serious", "smiling"), "The corners of the mouth.", (-6, 5)),
+    Slider("smile", "smile", ("serious", "smiling"), "The corners of the mouth.", (-6, 4)),
     Slider("age", "age", ("young", "old"), "Years: lines, cheeks and eyelids.", (-5, 7)),
     Slider("glasses", "glasses", ("off", "on"), "Spectacles."),
     Slider("hair_len", "hair length", ("short", "long"), "Where the hair ends."),
