@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from eigan.errors import FitError, lookup
+from eigan.errors import FitError, list_names, lookup
 from eigan.generators.base import Generator
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack
@@ -25,7 +25,7 @@ from hub_export.evaluation.coordinates import describe
 from hub_export.evaluation.drift import Yardstick
 from hub_export.evaluation.effects import judge, standardized
 from hub_export.evaluation.features import FeatureNetwork
-from hub_export.evaluation.measure import fitted_class, open_reader, scorer_name
+from hub_export.evaluation.measure import Plan, fitted_class, open_reader, scorer_name
 from hub_export.evaluation.profile import Profile, rounded
 from hub_export.evaluation.samples import Reader, Readings, Source, num_workers, read_codes
 from hub_export.evaluation.scorers import HEADS, Numbers, Scorer
@@ -63,7 +63,6 @@ class Swept:
     candidate: Candidate
     effects: Numbers
     leak: float
-    monotonicity: float
 
 
 def solve(effects: Numbers, index: int, ridge: float) -> Numbers:
@@ -171,16 +170,12 @@ class Workshop:
             amount_range=found.range,
             metrics={"leak": rounded(min(leak, 1e6)), "monotonicity": found.monotonicity},
         )
-        return Swept(direction, candidate, effects, leak, found.monotonicity)
+        return Swept(direction, candidate, effects, leak)
 
     def isolate(self, index: int, responses: Numbers, spans: Sequence[LayerRange]) -> Direction:
         """The direction of attribute `index`: the best candidate as swept, corrected while that helps."""
-        best: Swept | None = None
-        for candidate in candidates(responses, spans, index)[:CANDIDATES]:
-            swept = self.sweep(candidate, index)
-            best = swept if best is None or swept.leak < best.leak else best
-        if best is None:
-            raise FitError(f"no direction of {self.pack.name!r} moves {self.reader.names[index]!r}")
+        found = candidates(responses, spans, index)[:CANDIDATES]
+        best = min((self.sweep(candidate, index) for candidate in found), key=lambda swept: swept.leak)
         for _ in range(CORRECTIONS):
             swept = self.sweep(corrected(best, responses, spans, index), index)
             if swept.leak >= best.leak:
@@ -202,6 +197,26 @@ def corrected(swept: Swept, responses: Numbers, spans: Sequence[LayerRange], ind
     return replace(swept.candidate, weights=per_unit - move)
 
 
+def open_workshop(
+    generator: Generator, pack: DirectionPack, reader: Reader, plan: Plan, psi: float, report: Progress
+) -> Workshop:
+    """The pictures that moves are tried on, and what is needed to judge them."""
+    source, count = Source(generator, plan.seed, 1.0, fitted_class(pack, generator)), 2 * plan.num_pictures
+    tried = replace(source, truncation_psi=psi).codes(count, count + plan.num_seeds)
+    unedited = read_codes(generator, reader, source.codes(0, count), progress=report, what="unedited pictures")
+    codes = source.codes(0, plan.num_codes)[:, 0].double()
+    workers = num_workers(generator)
+    return Workshop(
+        pack,
+        Canvas(generator, reader, tried, plan.steps, workers),
+        reader,
+        read_codes(generator, reader, tried),
+        Yardstick.learn(unedited, reader.identity),
+        codes - codes.mean(dim=0),
+        workers,
+    )
+
+
 def isolate(
     generator: Generator,
     pack: DirectionPack,
@@ -216,7 +231,7 @@ def isolate(
     truncation_psi: float | None = None,
     progress: Progress | None = None,
 ) -> DirectionPack:
-    """A pack with a direction for each of `attributes` (default: all that `scorer` reads), named after it.
+    """A pack with a direction for each of `attributes` (default: all that `scorer` reads and `pack` moves), so named.
 
     Each is a sum of the directions of `pack` on the layers that suit it, with the range within which it was found to
     hold, and its leak and monotonicity in its metrics, measured on the `num_seeds` pictures it was made on: `evaluate`
@@ -225,37 +240,31 @@ def isolate(
 
     Raises:
         PackMismatch: the pack was made for another generator.
-        FitError: a direction that is no single vector; an attribute that nothing moves.
+        FitError: a direction that is no single vector; a number out of range; an attribute that was asked for, or
+            every one, that nothing moves.
         UnknownName: the scorer does not read one of the attributes.
     """
     pack.check_fits(generator)
     for direction in pack:
         if direction.vector.ndim != 1 or direction.model is not None:
             raise FitError(f"{direction.name!r} of {pack.name!r} is not one vector for all codes; isolate adds vectors")
+    plan = Plan(num_seeds, num_pictures, NUM_CODES, seed, STEPS)
     report, reader = progress or silent, open_reader(scorer, features, generator)
-    columns = {name: i for i, name in enumerate(reader.names)}
-    chosen = [lookup(columns, name, "attribute") for name in attributes or reader.names]
-    source = Source(generator, seed, 1.0, fitted_class(pack, generator))
+    columns = {attribute: i for i, attribute in enumerate(reader.names)}
+    chosen = [lookup(columns, attribute, "attribute") for attribute in dict.fromkeys(attributes or reader.names)]
     psi = generator.default_psi if truncation_psi is None else float(truncation_psi)
-    tried = replace(source, truncation_psi=psi).codes(2 * num_pictures, 2 * num_pictures + num_seeds)
-    unedited = read_codes(
-        generator, reader, source.codes(0, 2 * num_pictures), progress=report, what="unedited pictures"
-    )
-    codes = source.codes(0, NUM_CODES)[:, 0].double()
-    workers = num_workers(generator)
-    workshop = Workshop(
-        pack,
-        Canvas(generator, reader, tried, STEPS, workers),
-        reader,
-        read_codes(generator, reader, tried),
-        Yardstick.learn(unedited, reader.identity),
-        codes - codes.mean(dim=0),
-        workers,
-    )
+    workshop = open_workshop(generator, pack, reader, plan, psi, report)
     spans = spans_of(LayerRange(0, generator.num_layers))
     responses = workshop.responses(spans, report)
+    moved = np.abs(responses).max(axis=(0, 1, 2)) > 0
+    if not attributes:
+        chosen = [i for i in chosen if moved[i]]
+    if still := [reader.names[i] for i in chosen if not moved[i]] or ([] if chosen else list(reader.names)):
+        raise FitError(
+            f"no direction of {pack.name!r} moves {list_names(still)}; choose other attributes or directions"
+        )
     directions = []
-    jobs = each(lambda i: workshop.isolate(i, responses, spans), chosen, workers, workshop.canvas.stopped)
+    jobs = each(lambda i: workshop.isolate(i, responses, spans), chosen, workshop.workers, workshop.canvas.stopped)
     with contextlib.closing(jobs) as isolated:
         for direction in isolated:
             directions.append(direction)
