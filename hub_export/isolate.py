@@ -164,7 +164,8 @@ class Workshop:
         profile = Profile(self.canvas.sweep(direction, self.still, self.yardstick), self.still, self.yardstick)
         found = profile.describe(direction.name, self.reader.names, 0.0, describe(np.zeros(2)))
         effects = np.array([found.effects[name] for name in self.reader.names])
-        leak = judge(effects, index).leak or np.inf
+        main = judge(effects, index)
+        leak = main.leak if main.index is not None else np.inf
         direction = replace(
             direction,
             amount_range=found.range,
@@ -176,7 +177,7 @@ class Workshop:
         """The direction of attribute `index`: the best candidate as swept, corrected while that helps."""
         found = candidates(responses, spans, index)[:CANDIDATES]
         best = min((self.sweep(candidate, index) for candidate in found), key=lambda swept: swept.leak)
-        for _ in range(CORRECTIONS):
+        for _ in range(CORRECTIONS if 0 < best.leak < np.inf else 0):
             swept = self.sweep(corrected(best, responses, spans, index), index)
             if swept.leak >= best.leak:
                 break

@@ -66,6 +66,13 @@ def test_the_same_arguments_give_the_same_pack(generator: Painting) -> None:
     assert torch.equal(first["block 2"].vector, again["block 2"].vector)
 
 
+def test_one_attribute_alone_leaks_nothing(generator: Painting) -> None:
+    blocks = Blocks(1)
+    pack = isolated(generator, mixed_pack(generator), scorer=blocks, features=blocks)
+    assert pack.names == ["block 0"]
+    assert pack["block 0"].metrics["leak"] == 0
+
+
 def test_what_nothing_moves_is_refused(generator: Painting) -> None:
     pack = painted_pack(generator, [painted_direction("first", [1.0]), painted_direction("second", [0, 1.0])])
     with pytest.raises(FitError, match="moves block 3"):
