@@ -99,7 +99,7 @@ def make_page(data: Path, quality: Path) -> dict[str, bytes]:
         "poster.webp": encode(poster(generator)),
         "renders.webp": encode(grid(enlarged(known), columns=POSTER_COLUMNS)),
         "presets.webp": encode(presets_picture(generator, pack)),
-        "quality.png": (quality / "quality.png").read_bytes(),
+        **{name: (quality / name).read_bytes() for name in ("quality.png", "quality.json")},
     }
     methods = {
         method: [d.name for d in read_bundled(f"heads-{method}")[0] if any(d.poles)]
