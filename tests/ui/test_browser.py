@@ -245,7 +245,7 @@ def test_two_visitors_on_different_packs_do_not_meet(browser: Any, served: Serve
 
 
 def test_more_directions_can_be_asked_for(visitor: Visitor, packs: list[DirectionPack]) -> None:
-    many = next((pack for pack in packs if len(pack) > 24), None)
+    many = next((pack for pack in packs[1:] if len(pack) > 24), None)  # the first is open: its reload cannot be seen
     if many is None:
         pytest.skip("no bundled pack has more directions than the page shows at once")
     visitor.load(many.source)
