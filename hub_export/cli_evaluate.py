@@ -15,8 +15,8 @@ from rich.table import Table
 from eigan.errors import FitError
 from eigan.format import is_pack, read_extras, save_pack
 from eigan.pack import DirectionPack
-from eigan.sources import bundled_path, generator_for, load_generator, load_pack
-from hub_export.cli_fit import check_device, check_output_folder, is_as_fitted, progress_bar
+from eigan.sources import bundled_path, load_pack
+from hub_export.cli_fit import check_device, check_output_folder, is_as_fitted, open_generator, progress_bar
 from hub_export.cli_publish import card
 from hub_export.evaluation import evaluate as measure
 from hub_export.evaluation import with_measured_ranges
@@ -72,11 +72,7 @@ def evaluate(
     pack = load_pack(source, token=token)
     place, errors = check_device(device), Console(stderr=True)
     with errors.status("opening the generator"):
-        network = (
-            load_generator(generator, device=place, token=token)
-            if generator
-            else generator_for(pack, device=place, token=token)
-        )
+        network = open_generator(generator, pack, place, token)
     chosen = scorer or default_scorer(network) or NONE
     with progress_bar(errors) as report:
         metrics = measure(

@@ -21,7 +21,7 @@ from eigan.errors import EiganError, FitError, FitInterrupted
 from eigan.format import is_pack, read_extras, read_pack, save_pack
 from eigan.generators.base import Generator
 from eigan.pack import MAX_NAME, DirectionPack, check_text
-from eigan.sources import load_generator
+from eigan.sources import generator_for, load_generator
 from hub_export.card import render_card
 from hub_export.changelog import UNRELEASED, write_sections
 from hub_export.fit import fit as fit_directions
@@ -189,6 +189,13 @@ def check_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise FitError(f"device {name!r} cannot be used here ({reason}); leave --device out to use the CPU") from None
     return device
+
+
+def open_generator(named: str, pack: DirectionPack, device: torch.device, token: str | None) -> Generator:
+    """The generator that was named or, where none was, the one that the pack says it was made for."""
+    if named:
+        return load_generator(named, device=device, token=token)
+    return generator_for(pack, device=device, token=token)
 
 
 def check_output_folder(out: Path) -> None:

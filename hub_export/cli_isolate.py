@@ -13,10 +13,10 @@ from rich.table import Table
 
 from eigan.format import save_pack
 from eigan.pack import MAX_NAME, DirectionPack, check_text
-from eigan.sources import generator_for, load_generator, load_pack
+from eigan.sources import load_pack
 from hub_export.card import render_card
 from hub_export.changelog import UNRELEASED, write_sections
-from hub_export.cli_fit import check_device, progress_bar
+from hub_export.cli_fit import check_device, open_generator, progress_bar
 from hub_export.cli_name import check_replaceable_by, kept_changelog, read_seeds
 from hub_export.evaluation.features import FEATURE_NAMES
 from hub_export.evaluation.scorers import HEADS
@@ -62,11 +62,7 @@ def isolate(
     check_replaceable_by(pack_name, out)
     basis, place, errors = load_pack(source, token=token), check_device(device), Console(stderr=True)
     with errors.status("opening the generator"):
-        network = (
-            load_generator(generator, device=place, token=token)
-            if generator
-            else generator_for(basis, device=place, token=token)
-        )
+        network = open_generator(generator, basis, place, token)
     with progress_bar(errors) as report:
         pack = make(
             network,

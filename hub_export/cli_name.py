@@ -11,10 +11,10 @@ from rich.console import Console
 
 from eigan.errors import FitError
 from eigan.format import is_pack, read_extras, read_pack, save_pack
-from eigan.sources import generator_for, load_generator, load_pack
+from eigan.sources import load_pack
 from hub_export.card import render_card
 from hub_export.changelog import UNRELEASED, write_sections
-from hub_export.cli_fit import check_device, check_output_folder, progress_bar
+from hub_export.cli_fit import check_device, check_output_folder, open_generator, progress_bar
 from hub_export.naming import name_directions, read_names
 from hub_export.previews import render_previews
 from hub_export.staging import CHANGELOG, README
@@ -38,11 +38,7 @@ def name(
     extras: dict[str, bytes] = {}
     if not no_previews:
         place = check_device(device)
-        network = (
-            load_generator(generator, device=place, token=token)
-            if generator
-            else generator_for(pack, device=place, token=token)
-        )
+        network = open_generator(generator, pack, place, token)
         with progress_bar(Console(stderr=True)) as report:
             extras = render_previews(network, pack, seeds=shown_seeds, progress=report)
     changes = f"- {len(pack)} named directions, {len(pack.presets)} presets."

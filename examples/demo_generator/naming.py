@@ -19,15 +19,15 @@ from eigan.format import read_extras, read_pack
 from eigan.pack import MAX_AMOUNT, Direction, DirectionPack
 from hub_export.evaluation.effects import monotonicity
 from hub_export.metrics import METRICS, DirectionMetrics, read_metrics
+from hub_export.summary import MAX_LEAK, MIN_MONOTONICITY
 
 METHODS = ("pca", "ica", "sefa", "latentclr", "local")
 ISOLATED = "isolated"
 PRESETS = Path(__file__).with_name("presets.toml")
 NAMES = Path(__file__).with_name("names")
-CLEAN_LEAK, MONOTONE = 0.25, 0.95
 NAMED_LEAK = 0.6  # in a method's own pack, a direction that leaks more keeps its number
 TIE = 0.05  # an isolated direction may leak so much more: it keeps to the layers that suit it
-SLIDER_LEAK = 0.4  # among the curated sliders: those beyond CLEAN_LEAK are said to be so
+SLIDER_LEAK = 0.4  # among the curated sliders: those beyond MAX_LEAK are said to be so
 VERSIONS = {"heads": "2.0.0", "heads-pca": "2.0.0", "heads-sefa": "2.0.0"}
 
 
@@ -96,8 +96,8 @@ class Measured:
         """Of the mean over pictures, as in evaluation/ranges.py: those who wear glasses cannot be given any."""
         response = self.metrics.response
         if response is None:
-            return self.metrics.monotonicity >= MONOTONE
-        return monotonicity(np.array(response.amounts), np.array(response.values)[:, None]) >= MONOTONE - 1e-9
+            return self.metrics.monotonicity >= MIN_MONOTONICITY
+        return monotonicity(np.array(response.amounts), np.array(response.values)[:, None]) >= MIN_MONOTONICITY - 1e-9
 
     @property
     def flip(self) -> bool:
@@ -136,7 +136,7 @@ def entry(measured: Measured, slider: Slider | None) -> str:
 
 def described(measured: Measured, slider: Slider) -> str:
     """What the slider does and, where it does not leave everything else alone, what moves along most."""
-    if measured.leak <= CLEAN_LEAK:
+    if measured.leak <= MAX_LEAK:
         return slider.description
     effects = {name: abs(value) for name, value in measured.metrics.effects.items() if name != measured.metrics.main}
     along = max(effects, key=lambda name: effects[name])
@@ -169,7 +169,7 @@ def curated_names(packs: Mapping[str, Sequence[Measured]]) -> str:
     parts = []
     for slider in SLIDERS:
         own = [best for method in METHODS if (best := best_of(packs.get(method, ()), slider.factor))]
-        clean = [best for best in own if best.leak <= CLEAN_LEAK]
+        clean = [best for best in own if best.leak <= MAX_LEAK]
         isolated = best_of(packs.get(ISOLATED, ()), slider.factor)
         best = min(clean or own, key=lambda m: m.leak, default=isolated)
         if best and isolated and isolated.leak < best.leak + TIE:

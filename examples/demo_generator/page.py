@@ -24,10 +24,11 @@ from eigan.pack import DirectionPack
 from eigan.render import Renderer, grid
 from eigan.sources import bundle_root, load_generator
 from examples.demo_generator.data import load_split
-from examples.demo_generator.naming import CLEAN_LEAK, METHODS
+from examples.demo_generator.naming import METHODS
 from hub_export.markdown import escape
 from hub_export.metrics import METRICS, Metrics, read_metrics
 from hub_export.previews import contact_sheet, encode, preview_codes, slugs
+from hub_export.summary import MAX_LEAK
 
 TEMPLATE = Path(__file__).with_name("page.md.j2")
 MARK = "<!-- a page of examples.demo_generator.page -->"
@@ -77,7 +78,7 @@ def sliders(pack: DirectionPack, metrics: Metrics) -> list[dict[str, Any]]:
                 "leak": f"{entry.leak or 0:.2f}",
                 "along": escape(along),
                 "monotone": f"{entry.monotonicity:.3f}",
-                "is_clean": (entry.leak or 0) <= CLEAN_LEAK,
+                "is_clean": (entry.leak or 0) <= MAX_LEAK,
                 "strip": f"../../directions/{pack.name}/previews/{slug}.webp",
             }
         )
@@ -110,7 +111,7 @@ def make_page(data: Path, quality: Path) -> dict[str, bytes]:
     text = template.from_string(TEMPLATE.read_text("utf-8")).render(
         mark=MARK,
         sliders=sliders(pack, metrics),
-        clean_leak=CLEAN_LEAK,
+        clean_leak=MAX_LEAK,
         sources=sorted(map(escape, pack.method["sources"])),
         presets=[(escape(preset.name), escape(preset.description)) for preset in pack.presets],
         quality=report,
