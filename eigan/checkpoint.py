@@ -47,12 +47,19 @@ class Checkpoint:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, source: str | Path, *, token: str | bool | None = None, offline: bool = False) -> Checkpoint:
+    def open(
+        cls,
+        source: str | Path,
+        *,
+        token: str | bool | None = None,
+        offline: bool = False,
+        max_bytes: int = MAX_DOWNLOAD_BYTES,
+    ) -> Checkpoint:
         """The checkpoint at a path, under a bundled name, on the Hub ("org/name", "org/name@v1.0.0:network.pkl"), or
         at an https address.
 
         Bundled names win over paths, paths over Hub repositories. Nothing in the file is ever run. The token goes to
-        the Hub alone.
+        the Hub alone. max_bytes: more than that is never downloaded.
 
         Raises:
             UnsafeCheckpoint: the file asks for more than weights need.
@@ -60,7 +67,7 @@ class Checkpoint:
             UnknownArchitecture: weights of no generator that eigan knows.
             HubError: the Hub cannot give it.
         """
-        path, revision = locate(source, token=token, offline=offline)
+        path, revision = locate(source, token=token, offline=offline, max_bytes=max_bytes)
         shown = without_secrets(str(source)) if is_url(str(source)) else str(source)
         return replace(recognize(read_checkpoint(path), shown, revision), path=path)
 
@@ -87,7 +94,9 @@ class Checkpoint:
         return actual
 
 
-def locate(source: str | Path, *, token: str | bool | None, offline: bool) -> tuple[Path, str]:
+def locate(
+    source: str | Path, *, token: str | bool | None, offline: bool, max_bytes: int = MAX_DOWNLOAD_BYTES
+) -> tuple[Path, str]:
     """Where the checkpoint's files are on this machine, and the Hub commit they came from. Downloads if need be."""
     if not str(source).strip() or "\0" in str(source):
         raise CheckpointError("no checkpoint given; give a path, a bundled name or a Hub repository (org/name)")
@@ -101,13 +110,13 @@ def locate(source: str | Path, *, token: str | bool | None, offline: bool) -> tu
     if _exists(path):
         return path, ""
     if isinstance(source, str) and is_url(source):
-        return fetch_url(source, max_bytes=MAX_DOWNLOAD_BYTES, offline=offline), ""
+        return fetch_url(source, max_bytes=max_bytes, offline=offline), ""
     if isinstance(source, str):
         from eigan.hub import parse_ref
 
         ref = parse_ref(source)
         if ref is not None:
-            return _download(ref, token=token, offline=offline)
+            return _download(ref, token=token, offline=offline, max_bytes=max_bytes)
     raise CheckpointError(
         f"{str(source)[:200]!r} is no file or folder here, no bundled generator, no Hub repository (org/name) and no "
         "https address"
@@ -121,11 +130,11 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _download(ref: HubRef, *, token: str | bool | None, offline: bool) -> tuple[Path, str]:
+def _download(ref: HubRef, *, token: str | bool | None, offline: bool, max_bytes: int) -> tuple[Path, str]:
     from eigan.hub import download
 
     def get(*patterns: str, lone: Sequence[str] = ()) -> HubFolder:
-        return download(ref, patterns, max_bytes=MAX_DOWNLOAD_BYTES, lone=lone, token=token, offline=offline)
+        return download(ref, patterns, max_bytes=max_bytes, lone=lone, token=token, offline=offline)
 
     if ref.filename:
         folder = get(ref.filename, (PurePosixPath(ref.filename).parent / safetensors.CONFIG).as_posix())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from eigan.errors import InvalidCodes
@@ -122,6 +123,38 @@ class Edit:
 
     def __neg__(self) -> Edit:
         return self * -1.0
+
+
+def overlap(a: Edit | Direction, b: Edit | Direction) -> float:
+    """How much two edits do the same: the cosine, -1 to 1, of what they add to the codes, over all rows at once.
+
+    sum(A * B) / (|A| |B|) with A (L, D) the sum of amount * sigma * vector over a's sliders, each on its layers. 0 for
+    edits that share no layer, and where one of them moves nothing. A bare direction counts as an edit by one sigma; a
+    direction that depends on the code by its mean.
+
+    Raises:
+        InvalidCodes: edits of codes of different sizes.
+    """
+    ours, theirs = _as_edit(a), _as_edit(b)
+    sizes = {slider.direction.code_dim for slider in (*ours, *theirs)}
+    if len(sizes) > 1:
+        raise InvalidCodes(f"the edits move rows of {' and '.join(map(str, sorted(sizes)))} numbers; give one size's")
+    if ours.layers is None or theirs.layers is None:
+        return 0.0
+    shape = (max(ours.layers.stop, theirs.layers.stop), *sizes)
+    first, second = _displacement(ours, shape), _displacement(theirs, shape)
+    length = float(first.norm() * second.norm())
+    return max(-1.0, min(1.0, float((first * second).sum()) / length)) if length else 0.0
+
+
+def _displacement(edit: Edit, shape: tuple[int, ...]) -> Tensor:
+    """What `edit` adds to codes of `shape` (L, D), float64; of directions that depend on the code, by their mean."""
+    found = torch.zeros(shape, dtype=torch.float64)
+    for slider in edit:
+        direction = slider.direction
+        if slider.amount:
+            found[direction.layers.slice] += slider.amount * direction.sigma * direction.vector.double()
+    return found
 
 
 def _as_edit(other: Edit | Direction) -> Edit:

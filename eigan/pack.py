@@ -119,6 +119,27 @@ class Direction:
     def code_dim(self) -> int:
         return self.vector.shape[-1]
 
+    def on(self, layers: LayerRange) -> Direction:
+        """The same direction moving `layers` in place of its own; itself when these are its own.
+
+        A vector (D,) may move any layers. Where every layer moves its own way, the vectors stay with their layers: only
+        some of its own can be taken. Sigma, range and metrics stay what was measured on its own layers.
+
+        Raises:
+            PackFormatError: layers for which the direction has no vector.
+        """
+        if layers == self.layers:
+            return self
+        if self.vector.ndim == 1:
+            return replace(self, layers=layers)
+        if layers.start < self.layers.start or layers.stop > self.layers.stop:
+            raise PackFormatError(
+                f"{self.name!r} has a vector of its own for each of the layers {self.layers} and none for others; it "
+                f"cannot move layers {layers}"
+            )
+        first = layers.start - self.layers.start
+        return replace(self, layers=layers, vector=self.vector[first : first + len(layers)])
+
     def __mul__(self, amount: float) -> Edit:
         from eigan.edit import Edit, Slider
 

@@ -13,13 +13,15 @@ from eigan.format import MANIFEST, MAX_FILE_BYTES, MAX_VECTOR_BYTES, PRESETS, VE
 from eigan.generators.base import Generator
 from eigan.model_file import MAX_MODEL_BYTES, MODELS
 from eigan.pack import DirectionPack, MadeFor
+from eigan.plain_files import read_plain
 
 if TYPE_CHECKING:
     import torch
 
 BUNDLE_ENV = "EIGAN_DIRECTIONS"
-PACK_FILES = (MANIFEST, VECTORS, MODELS, PRESETS)
-MAX_PACK_DOWNLOAD = MAX_VECTOR_BYTES + MAX_MODEL_BYTES + 2 * MAX_FILE_BYTES
+METRICS = "metrics.json"  # what was measured of a pack, see hub_export.metrics
+PACK_FILES = (MANIFEST, VECTORS, MODELS, PRESETS, METRICS)
+MAX_PACK_DOWNLOAD = MAX_VECTOR_BYTES + MAX_MODEL_BYTES + 3 * MAX_FILE_BYTES
 
 
 def bundle_root() -> Path:
@@ -46,8 +48,12 @@ def bundled_path(name: str) -> Path | None:
     return next((p for p in _bundles() if p.name == name), None)
 
 
-def load_pack(source: str | Path, *, token: str | bool | None = None, offline: bool = False) -> DirectionPack:
+def load_pack(
+    source: str | Path, *, token: str | bool | None = None, offline: bool = False, max_bytes: int = MAX_PACK_DOWNLOAD
+) -> DirectionPack:
     """The pack that `source` names: a bundled name, a folder, or "org/name[@revision]" on the Hub.
+
+    max_bytes: more than that is never downloaded.
 
     Raises:
         PackFormatError: damaged or malformed. HubError: the Hub cannot give it. UnknownName: none of the three.
@@ -63,7 +69,7 @@ def load_pack(source: str | Path, *, token: str | bool | None = None, offline: b
     if ref is None or ref.filename:
         known = list_names(bundled_packs())
         raise UnknownName(f"no pack {text!r}: not bundled ({known}), not a folder, not a Hub id like org/name@v1.0.0")
-    download = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline)
+    download = hub.download(ref, PACK_FILES, max_bytes=max_bytes, token=token, offline=offline)
     if not (download.path / VECTORS).is_file():
         raise HubError(
             f"{text} is on the Hub but holds no direction pack ({MANIFEST} and {VECTORS}); is it a generator?"
@@ -71,22 +77,49 @@ def load_pack(source: str | Path, *, token: str | bool | None = None, offline: b
     try:
         pack = read_pack(download.path)
     except PackFormatError:  # maybe damaged since it was downloaded; else it says the same again
-        download = hub.download(ref, PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, token=token, offline=offline, mend=True)
+        download = hub.download(ref, PACK_FILES, max_bytes=max_bytes, token=token, offline=offline, mend=True)
         pack = read_pack(download.path)
     return replace(pack, source=text, revision=download.commit)
 
 
+def pack_file(pack: DirectionPack, name: str, max_bytes: int) -> bytes | None:
+    """One of PACK_FILES of a loaded pack, from where the pack lies; None when it has no such file.
+
+    Raises:
+        PackFormatError: larger than `max_bytes`, or not a plain file.
+    """
+    from eigan import hub
+
+    folder = bundled_path(pack.source) or Path(pack.source)
+    if pack.revision and (ref := hub.parse_ref(pack.source)):
+        try:  # the cache alone: it came with the pack
+            folder = hub.download(
+                replace(ref, revision=pack.revision), PACK_FILES, max_bytes=MAX_PACK_DOWNLOAD, offline=True
+            ).path
+        except HubError:
+            return None
+    return read_plain(folder / name, max_bytes) if pack.source and (folder / name).is_file() else None
+
+
 def load_generator(
-    source: str | Path, *, device: str | torch.device = "cpu", token: str | bool | None = None, offline: bool = False
+    source: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    token: str | bool | None = None,
+    offline: bool = False,
+    max_bytes: int | None = None,
 ) -> Generator:
     """The generator that `source` names: a bundled name, a file or folder, or "org/name[@revision][:file]".
+
+    max_bytes: more than that is never downloaded; None for what `Checkpoint.open` takes.
 
     Raises:
         CheckpointError: unreadable, unsafe, unknown or damaged. HubError: the Hub cannot give it.
     """
-    from eigan.checkpoint import Checkpoint
+    from eigan.checkpoint import MAX_DOWNLOAD_BYTES, Checkpoint
 
-    return Checkpoint.open(source, token=token, offline=offline).build().to(device)
+    most = MAX_DOWNLOAD_BYTES if max_bytes is None else max_bytes
+    return Checkpoint.open(source, token=token, offline=offline, max_bytes=most).build().to(device)
 
 
 def generator_for(
@@ -96,10 +129,12 @@ def generator_for(
     token: str | bool | None = None,
     offline: bool = False,
     allow_paths: bool = True,
+    max_bytes: int | None = None,
 ) -> Generator:
     """The generator `pack` was made for: a bundled one with its fingerprint, else the source the pack names.
 
-    allow_paths=False refuses to follow a local path written in the pack (a stranger wrote it).
+    allow_paths=False refuses to follow a local path written in the pack (a stranger wrote it). max_bytes: see
+    `load_generator`.
 
     Raises:
         PackMismatch: the source now holds other weights, or names a path that may not be followed.
@@ -116,7 +151,7 @@ def generator_for(
             f"pack {pack.name!r} was made for {made_for}, which cannot be fetched from there. "
             "Open the generator yourself (a file, folder or Hub id) and load the pack on it."
         )
-    generator = load_generator(source, device=device, token=token, offline=offline)
+    generator = load_generator(source, device=device, token=token, offline=offline, max_bytes=max_bytes)
     pack.check_fits(generator)
     return generator
 

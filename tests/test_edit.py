@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eigan.edit import Edit, Slider, coordinate, move, unit_move
+from eigan.edit import Edit, Slider, coordinate, move, overlap, unit_move
 from eigan.errors import InvalidCodes, PackFormatError
 from eigan.pack import Direction
 from tests.toys import toy_direction
@@ -157,3 +157,49 @@ def test_the_coordinate_of_a_varying_direction_is_that_of_its_mean() -> None:
     assert torch.equal(
         coordinate(random_codes(), direction), coordinate(random_codes(), replace(direction, model=None))
     )
+
+
+def test_overlap_is_the_cosine_of_what_two_edits_add() -> None:
+    one, other = toy_direction("one", (0, 4)), toy_direction("other", (2, 6), seed=2)
+    assert overlap(one, one) == pytest.approx(1.0)
+    assert overlap(2 * one, -3 * one) == pytest.approx(-1.0)
+    alike = float(one.vector.double() @ other.vector.double())
+    assert overlap(one, other) == pytest.approx(2 * alike / 4)  # 2 rows in common, 4 of each
+    # sigma and amounts weigh in: as directions move further, the sum turns towards them
+    far = replace(other, sigma=5.0)
+    assert overlap(1 * one + far, other) > overlap(1 * one + other, other) > overlap(5 * one + other, other)
+    rows = replace(one, vector=one.vector.repeat(4, 1))
+    assert overlap(rows, 2 * one) == pytest.approx(1.0)
+
+
+@given(edits, edits, st.floats(0.1, 3), st.floats(0.1, 3))
+@settings(deadline=None)
+def test_overlap_is_symmetric_bounded_and_free_of_scale(a: Edit, b: Edit, first: float, second: float) -> None:
+    found = overlap(a, b)
+    assert -1 <= found <= 1
+    assert overlap(b, a) == pytest.approx(found, abs=1e-9)
+    assert overlap(first * a, second * b) == pytest.approx(found, abs=1e-6)
+    assert overlap(a, -b) == pytest.approx(-found, abs=1e-9)
+
+
+@given(edits, edits)
+@settings(deadline=None)
+def test_overlap_is_that_of_the_codes_moved(a: Edit, b: Edit) -> None:
+    """Of the directions' means, where they depend on the code."""
+    fixed = [
+        Edit(tuple(Slider(replace(s.direction, model=None), s.amount) for s in edit)).apply(random_codes(1))
+        - random_codes(1)
+        for edit in (a, b)
+    ]
+    length = float(fixed[0].norm() * fixed[1].norm())
+    wanted = float((fixed[0] * fixed[1]).sum()) / length if length > 1e-9 else None
+    if wanted is not None:
+        assert overlap(a, b) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_edits_that_share_no_layer_or_move_nothing_do_not_overlap() -> None:
+    assert overlap(toy_direction("a", (0, 4)), toy_direction("a", (4, 8))) == 0.0
+    assert overlap(Edit(), toy_direction()) == overlap(toy_direction(), 0 * toy_direction()) == 0.0
+    assert overlap(toy_direction("a", (0, 2)), 0 * toy_direction("b", (0, 8)) + toy_direction("c", (2, 4))) == 0.0
+    with pytest.raises(InvalidCodes, match="rows of 12 and 16 numbers"):
+        overlap(toy_direction(), toy_direction(dim=12))

@@ -9,7 +9,8 @@ import torch
 
 from eigan.direction_model import DirectionModel
 from eigan.errors import PackFormatError, PackMismatch, UnknownName
-from eigan.pack import DirectionPack, Preset
+from eigan.layers import LayerRange
+from eigan.pack import Direction, DirectionPack, Preset
 from tests.toys import toy_direction, toy_generator, toy_pack
 from tests.toys_models import toy_model, varying_direction
 
@@ -122,3 +123,21 @@ def test_a_models_weights_are_kept_apart_from_training() -> None:
     trained = toy_model(1).each(lambda t: t.requires_grad_())
     model = replace(varying_direction(), model=trained).model
     assert model is not None and not any(t.requires_grad for t in model.tensors().values())
+
+
+def test_a_direction_on_other_layers_is_the_same_but_for_them() -> None:
+    direction = toy_direction("smile", (2, 5))
+    moved = direction.on(LayerRange(0, 8))
+    assert moved.layers == LayerRange(0, 8) and torch.equal(moved.vector, direction.vector)
+    assert (moved.name, moved.sigma, moved.poles) == (direction.name, direction.sigma, direction.poles)
+    assert direction.on(LayerRange(2, 5)) is direction
+
+
+def test_vectors_of_layers_stay_with_their_layers() -> None:
+    rows = torch.nn.functional.normalize(torch.randn(3, 16), dim=1)
+    direction = Direction("smile", rows, 0.5, LayerRange(2, 5))
+    assert torch.equal(direction.on(LayerRange(3, 5)).vector, rows[1:])
+    assert torch.equal(direction.on(LayerRange(2, 3)).vector, rows[:1])
+    for layers in (LayerRange(1, 3), LayerRange(4, 6), LayerRange(6, 7)):
+        with pytest.raises(PackFormatError, match=f"layers 2-4 and none for others; it cannot move layers {layers}"):
+            direction.on(layers)

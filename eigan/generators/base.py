@@ -112,6 +112,11 @@ class Generator(nn.Module, ABC):
         """
         return None
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise_mode "none" draws another picture than "const"."""
+        return False
+
     def config(self) -> dict[str, Any]:
         """JSON-ready description from which, with the weights, the same generator is built again."""
         return self.settings.to_json()

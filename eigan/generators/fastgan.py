@@ -235,6 +235,10 @@ class FastGAN(Generator):
     def stages(self) -> Sequence[Stage]:
         return self._stages
 
+    @property
+    def has_noise(self) -> bool:
+        return True
+
     def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
         self.check_options(noise_mode, pose)
         return State(torch.empty(len(codes), 0, 1, 1, device=codes.device), None, noise_mode)

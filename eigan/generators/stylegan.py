@@ -299,6 +299,10 @@ class StyleGAN(StyleBasedGenerator):
     def stages(self) -> Sequence[Stage]:
         return self._stages
 
+    @property
+    def has_noise(self) -> bool:
+        return self.settings.use_noise
+
     def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
         self.check_options(noise_mode, pose)
         self.settings.check_lod(self.blocks.lod)

@@ -235,6 +235,10 @@ class StyleGAN2(StyleBasedGenerator):
     def stages(self) -> Sequence[Stage]:
         return tuple(self.blocks.values())  # type: ignore[arg-type]
 
+    @property
+    def has_noise(self) -> bool:
+        return self.settings.use_noise
+
     def initial_state(self, codes: Codes, noise_mode: NoiseMode, pose: Pose = STILL) -> State:
         self.check_options(noise_mode, pose)
         empty = torch.empty(len(codes), 0, 4, 4, device=codes.device, dtype=self.compute_dtype)

@@ -10,15 +10,16 @@ import gradio as gr
 
 from eigan import sources
 from eigan.ui import scripts
-from eigan.ui.controls import MOVE, render_pack_controls
-from eigan.ui.editor import Editor, Prepared, Scene, Updates, edit_endpoint, plainly
+from eigan.ui.api import edit_endpoint
+from eigan.ui.desk import IN_BROWSER, MOVE, OPEN, Desk
+from eigan.ui.editor import Editor, Prepared, Scene, Updates, plainly
+from eigan.ui.history import History
 from eigan.ui.page import TITLE, lay_out
 from eigan.ui.session import Studios
 from eigan.ui.style import CSS, theme
 
 KEEP_FILES = (3600, 24 * 3600)  # seconds: look every hour, delete pictures after a day
-MAX_QUEUE = 64
-OPEN: dict[str, Any] = {"concurrency_id": "open", "concurrency_limit": 2, "api_visibility": "private"}
+MAX_QUEUE = 256
 
 
 def is_hosted() -> bool:
@@ -35,11 +36,11 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
     packs = sources.bundled_packs()
     default = pack or (packs[0] if packs else "")
     with gr.Blocks(title=f"{TITLE}: sliders for GANs", analytics_enabled=False, delete_cache=KEEP_FILES) as app:
-        page = lay_out(packs, hosted=studios.hosted)
-        editor = Editor(page, studios, default, os.environ)
-        _listen_for_openings(app, editor)
-        with page.pack_controls:
-            render_pack_controls(editor)
+        page, tabs = lay_out(packs, hosted=studios.hosted)
+        desk = Desk(Editor(page, studios, default, os.environ))
+        _listen_for_openings(app, desk)
+        _listen_for_moves(desk)
+        _listen_for_history(desk)
         gr.api(edit_endpoint(studios), api_name="edit", concurrency_id="open")
     app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4)
     return app
@@ -58,7 +59,7 @@ def launch(app: gr.Blocks, *, port: int | None = None, prevent_thread_lock: bool
         prevent_thread_lock=prevent_thread_lock,
         theme=theme(),
         css=CSS,
-        js=scripts.ENTER_LOADS,
+        js=scripts.ON_LOAD,
         ssr_mode=False,
         share=False,
         max_file_size="16mb",
@@ -67,33 +68,25 @@ def launch(app: gr.Blocks, *, port: int | None = None, prevent_thread_lock: bool
     return str(address)
 
 
-def _listen_for_openings(app: gr.Blocks, editor: Editor) -> None:
-    """Page load, picker, upload: what opens another pack or picture.
-
-    Loading (which may wait for the Hub) and showing are two steps: the second is quick and stands in line with the
-    moves of sliders, so that the old pack's last picture cannot arrive after the new one's first.
-    """
-    page = editor.page
+def _listen_for_openings(app: gr.Blocks, desk: Desk) -> None:
+    """Page load, picker, upload: what opens another pack or picture."""
+    page, editor = desk.page, desk.editor
 
     def arrive(request: gr.Request) -> Updates:
         return editor.arrive(dict(request.query_params), request.headers)
 
     @plainly
     def prepare_pack(
-        source: str | None, seed: int | None, psi: float | None, class_index: int | None, comparing: bool
+        source: str | None, seed: int | None, psi: float | None, index: int | None, noise: bool
     ) -> Prepared:
-        return editor.prepare_pack(source or "", Scene(seed, psi, class_index, comparing))
+        return editor.prepare_pack(source or "", Scene(seed, psi, index, noise))
 
     @plainly
     def prepare_picture(path: str) -> Prepared:
         return editor.prepare_picture(Path(path))
 
-    @plainly
-    def show(prepared: Prepared, comparing: bool, request: gr.Request) -> Updates:
-        return editor.show(prepared, comparing, request.headers)
-
     app.load(arrive, None, page.everything, show_progress="hidden", **OPEN)
-    inputs = [page.picker, page.seed, page.psi, page.class_index, page.comparing]
+    inputs = [page.picker, page.seed, page.psi, page.class_index, page.noise]
     settle = scripts.bring_within(inputs.index(page.psi), len(inputs))
     chosen = gr.on(
         [page.picker.select, page.load.click],
@@ -104,6 +97,60 @@ def _listen_for_openings(app: gr.Blocks, editor: Editor) -> None:
         show_progress_on=page.badge,
         **OPEN,
     )
-    uploaded = page.upload.upload(prepare_picture, page.upload, page.prepared, show_progress_on=page.badge, **OPEN)
-    for opening in (chosen, uploaded):
-        opening.success(show, [page.prepared, page.comparing], page.everything, **MOVE)
+    desk.go(chosen)
+    desk.go(page.upload.upload(prepare_picture, page.upload, page.prepared, show_progress_on=page.badge, **OPEN))
+
+
+def _listen_for_moves(desk: Desk) -> None:
+    """The picture follows everything on the page.
+
+    As tried with Gradio 6.31: answers to different events may be shown in another order than they were given. So
+    exactly one event asks for pictures. It listens to every control with trigger_mode="always_last": one request at a
+    time, and the last position always gets its picture.
+    """
+    page, editor = desk.page, desk.editor
+    inputs = [*desk.standing, *desk.view]
+
+    @plainly
+    def follow(request: gr.Request, *values: Any) -> Any:
+        opened, panel, *scene = values[: len(desk.standing)]
+        view = desk.read_view(*values[len(desk.standing) :])
+        updates = editor.follow(opened, panel, Scene(*scene), view, request.headers)
+        return gr.skip() if updates is None else updates
+
+    heard = [page.panel.input, page.seed.input, page.psi.input, page.psi.release, page.class_index.input]
+    heard += [page.noise.input, page.count.input, page.comparing.input, page.tick.change]
+    settle = scripts.bring_within(inputs.index(page.psi), len(inputs))
+    gr.on(heard, follow, inputs, page.resting, js=settle, **MOVE)
+    page.shuffle.click(outputs=[page.seed, page.tick], js=scripts.SHUFFLE, **IN_BROWSER)
+    page.reset.click(js=scripts.RESET, **IN_BROWSER)
+
+
+def _listen_for_history(desk: Desk) -> None:
+    """Undo, redo, a click on the strip, a click on one of several pictures."""
+    page, editor = desk.page, desk.editor
+
+    def step(by: int) -> Any:
+        def prepare(history: History) -> Prepared | None:
+            return editor.prepare_step(history, history.at + by)
+
+        return plainly(prepare)
+
+    @plainly
+    def jump(history: History, event: gr.EventData) -> Prepared | None:
+        return editor.prepare_step(history, int(event.index))
+
+    @plainly
+    def pick(event: gr.SelectData, *values: Any) -> Any:
+        now = desk.read(*values[: len(desk.standing)])
+        view = desk.read_view(*values[len(desk.standing) :])
+        chosen = editor.prepare_seed_at(now, view, *event.index[:2])
+        return gr.skip() if chosen is None else (chosen, 1)
+
+    for button, by in ((page.undo, -1), (page.redo, 1)):
+        desk.go(button.click(step(by), page.history, page.prepared, show_progress="hidden", **OPEN))
+    desk.go(page.strip.select(jump, page.history, page.prepared, show_progress="hidden", **OPEN))
+    clicked = page.picture.select(
+        pick, [*desk.standing, *desk.view], [page.prepared, page.count], show_progress="hidden", **OPEN
+    )
+    desk.go(clicked)

@@ -10,7 +10,7 @@ from eigan.recipe import PictureRecipe
 
 DEFAULT_SEED = 65
 DEFAULT_PSI = 0.7
-RECIPE_KEYS = ("pack", "seed", "psi", "class", "edit", "pose")
+RECIPE_KEYS = ("pack", "with", "seed", "psi", "class", "edit", "layers", "keep", "pose", "noise")
 LOCAL_HOST = "http://127.0.0.1:7860/"
 
 

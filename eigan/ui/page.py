@@ -1,4 +1,4 @@
-"""The page's fixed parts: where things stand, what they are called. No behaviour; editor.py wires them."""
+"""The page's fixed parts: where things stand, what they are called. No behaviour; app.py and the tabs wire them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from dataclasses import dataclass
 import gradio as gr
 
 from eigan.latents import MAX_SEED
+from eigan.ui.history import History
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
+from eigan.ui.panel import make_panel, make_strip
 
 TITLE = "eigan"
 SUBTITLE = "Sliders for GANs: move a name, and the picture follows."
 MAX_PSI = 1.2
+COUNTS = (1, 4, 9)  # pictures side by side
+HINT = """<ol><li>Move a <b>slider</b>, or press a <b>preset</b>.</li>
+<li><b>Surprise me</b> draws somebody else; your edit stays.</li>
+<li><b>Download</b> the picture or share its <b>link</b>: both open here again, sliders and all.</li></ol>
+<button type="button" aria-label="Close the hint">✕</button>"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,84 +28,114 @@ class Page:
 
     opened: gr.State  # what is open: see editor.Opened
     prepared: gr.State  # what is about to be: see editor.Prepared
-    active: gr.Number  # hidden: index of the preset pressed last, -1 once a slider was moved by hand
+    history: gr.State  # history.History
+    own: gr.State  # presets made in this session: a list of {name, amounts, description, own}
     tick: gr.Number  # hidden: a change of it asks for the picture
     picture: gr.Image
     comparison: gr.ImageSlider
     comparing: gr.Checkbox
+    undo: gr.Button
+    redo: gr.Button
+    reset: gr.Button
     download: gr.DownloadButton
+    strip: gr.HTML  # of the history: panel.make_strip
+    seed: gr.Number
+    shuffle: gr.Button
+    count: gr.Radio
+    psi: gr.Slider
+    class_index: gr.Dropdown
+    noise: gr.Checkbox
+    link: gr.Textbox
+    upload: gr.UploadButton
     picker: gr.Dropdown
     load: gr.Button
     badge: gr.HTML
-    pack_controls: gr.Column  # presets and sliders, built anew for every pack
-    more: gr.Dropdown
-    reset: gr.Button
-    seed: gr.Number
-    shuffle: gr.Button
-    psi: gr.Slider
-    class_index: gr.Number
-    link: gr.Textbox
-    upload: gr.UploadButton
+    panel: gr.HTML  # presets and sliders: panel.make_panel
+    overlap: gr.HTML
 
     @property
-    def pictures(self) -> list[gr.Component]:
-        """What every move of a slider renews."""
-        return [self.picture, self.comparison, self.download, self.link]
+    def resting(self) -> list[gr.components.Component]:
+        """What is renewed when the controls have come to rest."""
+        return [
+            *(self.picture, self.comparison, self.download, self.link, self.history, self.strip, self.overlap),
+            *(self.undo, self.redo),
+        ]
 
     @property
-    def everything(self) -> list[gr.Component]:
+    def everything(self) -> list[gr.components.Component]:
         """What opening a pack, a link or a picture renews."""
         return [
-            *self.pictures,
-            *(self.opened, self.active, self.picker, self.badge, self.more, self.seed, self.psi, self.class_index),
+            *self.resting,
+            *(self.opened, self.panel, self.picker, self.badge, self.seed, self.psi, self.class_index, self.noise),
         ]
 
 
-def lay_out(packs: Sequence[str], *, hosted: bool) -> Page:
+@dataclass(frozen=True, eq=False)
+class Tabs:
+    """The places for what the tab files lay out, in the page's order."""
+
+    compose: gr.Accordion
+    explore: gr.Tab
+    compare: gr.Tab
+    take: gr.Tab
+    open: gr.Tab
+
+
+def lay_out(packs: Sequence[str], *, hosted: bool) -> tuple[Page, Tabs]:
     """The page inside the current `gr.Blocks`: the picture and what makes it first (phones keep this order), then the
     pack and its sliders."""
     gr.HTML(f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>", elem_id="title", padding=False)
-    opened, prepared = gr.State(None), gr.State(None)
-    active, tick = (gr.Number(value, visible="hidden", container=False) for value in (-1, 0))
+    opened, prepared, history, own = gr.State(None), gr.State(None), gr.State(History()), gr.State([])
+    tick = gr.Number(0, visible="hidden", container=False)
     with gr.Row(elem_id="stage", equal_height=False):
         with gr.Column(scale=5, min_width=300, elem_id="picture-column"):
             picture, comparison = _picture()
-            with gr.Row(elem_id="under-picture"):
-                comparing = gr.Checkbox(label="Before / after", value=False, container=False, min_width=120)
-                reset = gr.Button("Reset", size="md", elem_id="reset")
-                download = gr.DownloadButton("Download PNG", size="md", variant="primary", elem_id="download")
-            with gr.Row(elem_id="scene"):
-                seed, shuffle, class_index, psi = _scene()
+            comparing, undo, redo, reset, download = _under_picture()
+            strip = make_strip("history")
+            seed, shuffle, count, psi, class_index, noise = _scene()
             link, upload = _sharing()
         with gr.Column(scale=6, min_width=320, elem_id="controls"):
             picker, load = _picker(packs, hosted)
             badge = gr.HTML("", elem_id="badge", padding=False)
-            pack_controls = gr.Column(elem_id="pack-controls")
-            more = gr.Dropdown(
-                [], value=[], multiselect=True, visible=False, interactive=True, label="More directions", elem_id="more"
-            )
-    return Page(
+            with gr.Tabs(elem_id="tabs"):
+                with gr.Tab("Sliders", id="sliders-tab"):
+                    gr.HTML(HINT, elem_id="hint", padding=False, apply_default_css=False)
+                    panel = make_panel()
+                    overlap = gr.HTML("", elem_id="overlap", padding=False)
+                    compose = gr.Accordion("Combine packs, save presets", open=False, elem_id="compose")
+                explore = gr.Tab("Explore", id="explore-tab")
+                compare = gr.Tab("Compare", id="compare-tab")
+                take = gr.Tab("Take away", id="take-tab")
+                open_tab = gr.Tab("Open", id="open-tab")
+    page = Page(
         opened=opened,
         prepared=prepared,
-        active=active,
+        history=history,
+        own=own,
         tick=tick,
         picture=picture,
         comparison=comparison,
         comparing=comparing,
+        undo=undo,
+        redo=redo,
+        reset=reset,
         download=download,
+        strip=strip,
+        seed=seed,
+        shuffle=shuffle,
+        count=count,
+        psi=psi,
+        class_index=class_index,
+        noise=noise,
+        link=link,
+        upload=upload,
         picker=picker,
         load=load,
         badge=badge,
-        pack_controls=pack_controls,
-        more=more,
-        reset=reset,
-        seed=seed,
-        shuffle=shuffle,
-        psi=psi,
-        class_index=class_index,
-        link=link,
-        upload=upload,
+        panel=panel,
+        overlap=overlap,
     )
+    return page, Tabs(compose, explore, compare, take, open_tab)
 
 
 def _picture() -> tuple[gr.Image, gr.ImageSlider]:
@@ -123,6 +160,16 @@ def _picture() -> tuple[gr.Image, gr.ImageSlider]:
     return picture, comparison
 
 
+def _under_picture() -> tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button, gr.DownloadButton]:
+    with gr.Row(elem_id="under-picture"):
+        comparing = gr.Checkbox(label="Before / after", value=False, container=False, min_width=120)
+        undo = gr.Button("Undo", size="md", elem_id="undo", interactive=False)
+        redo = gr.Button("Redo", size="md", elem_id="redo", interactive=False)
+        reset = gr.Button("Reset", size="md", elem_id="reset")
+        download = gr.DownloadButton("Download PNG", size="md", variant="primary", elem_id="download")
+    return comparing, undo, redo, reset, download
+
+
 def _picker(packs: Sequence[str], hosted: bool) -> tuple[gr.Dropdown, gr.Button]:
     words = "bundled, or a Hub id like org/name@v1.0.0" + ("" if hosted else ", or a folder")
     with gr.Row(elem_id="picker-row"):
@@ -141,34 +188,53 @@ def _picker(packs: Sequence[str], hosted: bool) -> tuple[gr.Dropdown, gr.Button]
     return picker, load
 
 
-def _scene() -> tuple[gr.Number, gr.Button, gr.Number, gr.Slider]:
-    seed = gr.Number(
-        DEFAULT_SEED,
-        label="Seed",
-        precision=0,
-        minimum=0,
-        maximum=MAX_SEED,
-        interactive=True,
-        min_width=110,
-        elem_id="seed",
+def _scene() -> tuple[gr.Number, gr.Button, gr.Radio, gr.Slider, gr.Dropdown, gr.Checkbox]:
+    with gr.Row(elem_id="scene"):
+        seed = gr.Number(
+            DEFAULT_SEED,
+            label="Seed",
+            precision=0,
+            minimum=0,
+            maximum=MAX_SEED,
+            interactive=True,
+            min_width=110,
+            elem_id="seed",
+        )
+        shuffle = gr.Button("Surprise me", size="md", min_width=110, elem_id="shuffle")
+        count = gr.Radio(
+            [(str(n), n) for n in COUNTS],
+            value=1,
+            label="Pictures",
+            interactive=True,
+            min_width=130,
+            elem_id="count",
+        )
+    class_index = gr.Dropdown(
+        [], label="Class", interactive=True, visible=False, min_width=160, filterable=True, elem_id="class-index"
     )
-    shuffle = gr.Button("Surprise me", size="md", min_width=110, elem_id="shuffle")
-    psi = gr.Slider(
-        0,
-        MAX_PSI,
-        DEFAULT_PSI,
-        step=0.05,
-        label="Truncation psi",
-        info="0 average … 1 full variety",
-        interactive=True,
-        min_width=220,
-        scale=2,
-        elem_id="psi",
-    )
-    class_index = gr.Number(
-        0, label="Class", precision=0, minimum=0, interactive=True, visible=False, min_width=90, elem_id="class-index"
-    )
-    return seed, shuffle, class_index, psi
+    with gr.Row(elem_id="drawing"):
+        psi = gr.Slider(
+            0,
+            MAX_PSI,
+            DEFAULT_PSI,
+            step=0.05,
+            label="Truncation psi",
+            info="0 average … 1 full variety",
+            interactive=True,
+            min_width=220,
+            scale=2,
+            elem_id="psi",
+        )
+        noise = gr.Checkbox(
+            True,
+            label="Noise",
+            info="fine random detail",
+            interactive=True,
+            visible=False,
+            min_width=110,
+            elem_id="noise",
+        )
+    return seed, shuffle, count, psi, class_index, noise
 
 
 def _sharing() -> tuple[gr.Textbox, gr.UploadButton]:

@@ -6,8 +6,9 @@ Everything heavy lives here, process-wide and bounded; a browser session holds o
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -19,20 +20,23 @@ import torch
 from PIL import Image
 
 from eigan import sources
+from eigan.combine import combine
 from eigan.errors import PackMismatch, UnknownName, list_names
 from eigan.format import MANIFEST, pack_files
 from eigan.generators.base import Generator
 from eigan.hub import parse_ref
-from eigan.latents import seeded_z
 from eigan.model_file import describe_model
 from eigan.pack import DirectionPack
-from eigan.pose import STILL, Pose
+from eigan.pose import STILL
 from eigan.recipe import MAX_SOURCE, PictureRecipe, write_png
-from eigan.render import Renderer
+from eigan.render import Pictures, Renderer, grid
+from eigan.reproduce import draw, recipe_codes, recipe_edit, seed_codes
+from eigan.ui.hints import hints_of
 
 MAX_PACKS = 16
 MAX_GENERATORS = 3  # the heavy ones: up to a few hundred MB each
 MAX_PICTURES = 48
+GAP = 2  # pixels between pictures of a sheet
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -76,18 +80,28 @@ class Recent(Generic[K, V]):
 
 @dataclass(frozen=True, eq=False)
 class Studio:
-    """A pack with its generator, ready to render. `source` is what opens the same pack again."""
+    """Packs of one generator, ready to render. `source` and `further` are what opens the same ones again.
+
+    pack: all of them as one (`eigan.combine`). hints: direction -> what else it moves, where that was measured.
+    """
 
     key: str
     source: str
+    further: tuple[str, ...]
     pack: DirectionPack
     generator: Generator
     renderer: Renderer
+    hints: Mapping[str, str] = field(default_factory=dict)
     pictures: Recent[str, bytes] = field(default_factory=lambda: Recent(MAX_PICTURES))
 
     @property
     def has_truncation(self) -> bool:
         return self.generator.truncation != "none"
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a picture takes too long to be drawn while a slider is dragged."""
+        return False
 
     def allowed_psi(self, psi: float) -> float:
         """`psi` as this generator takes it: 1 where there is no truncation, 0 to 1 where it is a threshold of z."""
@@ -95,53 +109,60 @@ class Studio:
             return 1.0
         return min(max(psi, 0.0), 1.0) if self.generator.truncation == "threshold" else psi
 
-    def recipe(
-        self,
-        seed: int,
-        truncation_psi: float,
-        class_index: int | None,
-        amounts: Mapping[str, float],
-        pose: Pose = STILL,
-    ) -> PictureRecipe:
-        """The recipe of this pack's picture; psi, class and pose are left out where the generator has none.
+    def complete(self, recipe: PictureRecipe) -> PictureRecipe:
+        """`recipe` as one of these packs and this generator; psi, class and pose are left out where it has none.
 
         Raises:
-            PackFormatError, UnknownName: a value out of range, or a direction the pack does not have.
+            UnknownName: a direction the packs do not have. PackFormatError, InvalidCodes: layers or a latent that do
+                not fit.
         """
-        for name in amounts:
-            self.pack[name]
-        return PictureRecipe(
+        recipe_edit(recipe, self.pack)
+        if recipe.latent is not None:
+            recipe.latent.for_generator(self.generator)
+        return replace(
+            recipe,
             pack=self.source,
-            seed=seed,
-            truncation_psi=self.allowed_psi(truncation_psi),
-            class_index=(class_index or 0) if self.generator.c_dim else None,
-            amounts=dict(amounts),
+            further=self.further,
+            truncation_psi=self.allowed_psi(recipe.truncation_psi),
+            class_index=(recipe.class_index or 0) if self.generator.c_dim else None,
             generator=self.pack.made_for.source,
             fingerprint=self.generator.fingerprint,
-            pose=pose if self.generator.has_pose else STILL,
+            pose=recipe.pose if self.generator.has_pose else STILL,
         )
 
-    def render(self, recipe: PictureRecipe) -> Image.Image:
-        """The picture, (resolution, resolution) RGB: a function of the recipe alone.
+    def render(self, recipe: PictureRecipe, seeds: Sequence[int] = ()) -> Image.Image:
+        """The picture of `recipe`, (resolution, resolution) RGB: a function of the recipe alone; or, with `seeds`, the
+        same edit of each of them, as a sheet.
 
         Raises:
             InvalidCodes: the generator refuses a value (a class it does not have).
         """
-        generator = self.generator
+        if not seeds:
+            return Image.fromarray(draw(recipe, self.pack, self.renderer)[0])
+        return grid(self._draw_seeds(recipe, seeds), columns=columns_for(len(seeds)), gap=GAP)
+
+    def preview(self, recipe: PictureRecipe) -> Image.Image | None:
+        """A smaller picture, quickly, while something is dragged; None where the picture itself is quick."""
         with torch.inference_mode():
-            z = seeded_z([recipe.seed], generator.z_dim)
-            c = generator.class_codes(recipe.class_index, 1)
-            codes = generator.mapping(z, c, truncation_psi=recipe.truncation_psi)
-        return Image.fromarray(self.renderer.render(codes, self.pack.edit(recipe.amounts), pose=recipe.pose)[0])
+            codes = recipe_codes(recipe, self.generator)
+        edit = recipe_edit(recipe, self.pack)
+        found = self.renderer.preview(codes, edit, noise_mode=recipe.noise_mode, pose=recipe.pose)
+        return None if found is None else Image.fromarray(found[0])
 
-    def png(self, recipe: PictureRecipe) -> bytes:
-        """The picture as PNG with its recipe inside; the last ones are kept."""
-        return self.pictures.get(recipe.to_json(), lambda: self._encode(recipe))
+    def png(self, recipe: PictureRecipe, seeds: Sequence[int] = ()) -> bytes:
+        """The picture as PNG with its recipe inside (of the first seed, where there are several); the last are kept."""
+        return self.pictures.get(f"{recipe.to_json()}{list(seeds)}", lambda: self._encode(recipe, seeds))
 
-    def _encode(self, recipe: PictureRecipe) -> bytes:
+    def _encode(self, recipe: PictureRecipe, seeds: Sequence[int]) -> bytes:
         buffer = BytesIO()
-        write_png(self.render(recipe), recipe, buffer)
+        write_png(self.render(recipe, seeds), recipe, buffer)
         return buffer.getvalue()
+
+    def _draw_seeds(self, recipe: PictureRecipe, seeds: Sequence[int]) -> Pictures:
+        with torch.inference_mode():
+            codes = seed_codes(recipe, self.generator, seeds)
+        edit = recipe_edit(recipe, self.pack)
+        return self.renderer.render(codes, edit, noise_mode=recipe.noise_mode, pose=recipe.pose)
 
 
 class Studios:
@@ -154,27 +175,31 @@ class Studios:
         self._generators: Recent[str, Generator] = Recent(MAX_GENERATORS)
         self._renderers: Recent[str, Renderer] = Recent(MAX_GENERATORS)
 
-    def open(self, source: str) -> Studio:
-        """The studio of the pack that `source` names now (a folder or branch may have changed since the last time).
+    def open(self, source: str, further: Sequence[str] = ()) -> Studio:
+        """The studio of the packs that are named now (a folder or branch may have changed since the last time).
 
         Raises:
-            EiganError: the pack or its generator cannot be opened; the message says why.
+            EiganError: a pack or its generator cannot be opened; the message says why.
         """
-        text = self.check_source(source)
-        pack = sources.load_pack(text, token=self._token)
-        key = pack_key(pack)
-        return self._studios.get(key, lambda: self._build(key, text, pack))
+        texts = [self.check_source(text) for text in dict.fromkeys((source, *further))]
+        packs = [self.load_pack(text) for text in texts]
+        key = "-".join(pack_key(pack) for pack in packs)
+        return self._studios.get(key, lambda: self._build(key, texts, packs))
 
-    def reopen(self, key: str, source: str) -> Studio:
-        """The studio under `key`; if it was dropped for newer ones, opened again from `source`.
+    def reopen(self, key: str, source: str, further: Sequence[str] = ()) -> Studio:
+        """The studio under `key`; if it was dropped for newer ones, opened again from its sources.
 
         Raises:
-            PackMismatch: the source holds another pack by now.
+            PackMismatch: a source holds another pack by now.
         """
-        studio = self._studios.peek(key) or self.open(source)
+        studio = self._studios.peek(key) or self.open(source, further)
         if studio.key != key:
             raise PackMismatch(f"{source} has changed since it was opened; press Load to open it as it is now")
         return studio
+
+    def load_pack(self, source: str) -> DirectionPack:
+        """The pack that a checked source names. Raises EiganError."""
+        return sources.load_pack(source, token=self.token)
 
     def check_source(self, source: str) -> str:
         """`source`, stripped, if it may be opened here.
@@ -201,18 +226,25 @@ class Studios:
         return text
 
     @property
-    def _token(self) -> bool | None:
+    def token(self) -> bool | None:
+        """What the Hub is asked with: nothing where strangers ask, else this machine's own."""
         return False if self.hosted else None
 
-    def _build(self, key: str, source: str, pack: DirectionPack) -> Studio:
-        fingerprint = pack.made_for.fingerprint
-        generator = self._generators.get(fingerprint, lambda: self._load_generator(pack))
+    def _build(self, key: str, texts: Sequence[str], packs: Sequence[DirectionPack]) -> Studio:
+        pack, fingerprint = combine(packs), packs[0].made_for.fingerprint
+        generator = self._generators.get(fingerprint, lambda: self._load_generator(packs[0]))
         pack.check_fits(generator)
         renderer = self._renderers.get(fingerprint, lambda: Renderer(generator))
-        return Studio(key, pin(source, pack.revision), pack, generator, renderer)
+        source, *further = (pin(text, one.revision) for text, one in zip(texts, packs, strict=True))
+        return Studio(key, source, tuple(further), pack, generator, renderer, hints_of(packs, pack))
 
     def _load_generator(self, pack: DirectionPack) -> Generator:
-        return sources.generator_for(pack, token=self._token, allow_paths=not self.hosted)
+        return sources.generator_for(pack, token=self.token, allow_paths=not self.hosted)
+
+
+def columns_for(count: int) -> int:
+    """Columns of a sheet of `count` pictures: as square as it gets."""
+    return math.ceil(math.sqrt(count))
 
 
 def _check_reachable(path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from eigan.ui.panel import script
+
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO = ["ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace"]
 
@@ -62,62 +64,32 @@ PAGE = """
 #title h1 { font-size: 1.6rem; font-weight: 750; letter-spacing: -.025em; line-height: 1.2; margin: 0; }
 #title p { margin: 2px 0 0; color: var(--body-text-color-subdued); }
 #stage { gap: 20px; align-items: flex-start; }
-#picture-column { position: sticky; top: 14px; gap: 12px; }
+#picture-column { position: sticky; top: 14px; gap: 10px; }
 #controls { gap: 12px; }
 footer { opacity: .75; }
 """
 
 PICTURE = """
-#picture, #comparison { width: 100%; max-width: max(260px, min(460px, calc(100vh - 424px)));
+#picture, #comparison { width: 100%; max-width: max(260px, min(460px, calc(100vh - 480px)));
   aspect-ratio: 1; margin: 0 auto; padding: 0; overflow: hidden; background: var(--block-background-fill); }
 #picture img, #comparison img { width: 100%; height: 100%; max-width: none; object-fit: contain;
   image-rendering: auto; border-radius: 0; }
-#under-picture { align-items: center; flex-wrap: wrap; gap: 8px; }
+#under-picture { align-items: center; flex-wrap: wrap; gap: 6px; }
 #under-picture .block { border: 0; background: none; padding: 0 2px; flex: 1 0 auto !important; width: auto; }
 #under-picture .label-text { white-space: nowrap; }
-#under-picture button { flex: 0 1 auto; padding: 7px 14px; min-width: 0; font-size: var(--text-md); }
-#scene, #picker-row, #sharing { align-items: flex-end; gap: 10px; }
+#under-picture button { flex: 0 1 auto; padding: 6px 11px; min-width: 0; font-size: var(--text-md);
+  white-space: nowrap; }
+#scene, #drawing, #picker-row, #sharing { align-items: flex-end; gap: 10px; }
 #seed { padding-block: 8px; }
 #shuffle, #load, #upload { font-size: var(--text-md); min-height: 42px; padding-inline: 16px; }
 #load, #upload, #shuffle { flex: none !important; width: auto; }
-#seed { flex: 1 1 110px; }
-"""
-
-SLIDERS = """
-#sliders, #pose { gap: 0; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
-  overflow: hidden; background: var(--block-background-fill); padding: 4px 0; }
-:is(#sliders, #pose) > .form { border: 0; background: none; gap: 0; }
-:is(#sliders, #pose) .block { border: 0; background: none; padding: 9px 16px 10px; }
-.block:has(input[type=range]) .head { margin-bottom: 4px; flex-wrap: nowrap; }
-.block:has(input[type=range]) .head label { display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 10px; }
-.block:has(input[type=range]) .head label > span { font-weight: 600; margin: 0; overflow-wrap: anywhere; }
-.block:has(input[type=range]) .info-text { margin: 0; font-size: var(--text-sm); overflow-wrap: anywhere; }
-.block:has(input[type=range]) .tab-like-container { margin-bottom: 0 !important; flex: none; }
-input[type=range] { height: 22px; }
-input[type=range]::-webkit-slider-runnable-track { height: 6px !important; }
-input[type=range]::-webkit-slider-thumb { background-color: var(--slider-color) !important; margin-top: -5px !important;
-  border: 2px solid white; box-shadow: 0 1px 4px #0005 !important; }
-input[type=range]::-moz-range-thumb { background-color: var(--slider-color) !important; border: 2px solid white; }
-input[type=range]:focus-visible { outline: 2px solid var(--slider-color); outline-offset: 1px; }
-.dark input[type=range] { --neutral-200: var(--neutral-700); }
-.amount input[type=range]::-webkit-slider-runnable-track { background: linear-gradient(to right,
-  var(--neutral-200) min(var(--zero), var(--range_progress)),
-  var(--slider-color) min(var(--zero), var(--range_progress)) max(var(--zero), var(--range_progress)),
-  var(--neutral-200) max(var(--zero), var(--range_progress))) !important; }
-.amount input[type=range]::-moz-range-progress { background: var(--neutral-200) !important; }
-input[type=number] { border: 1px solid var(--border-color-primary) !important; }
-.tab-like-container { border-color: var(--border-color-primary) !important; }
-.tab-like-container input[type=number] { border: 0 !important; width: 64px; }
-.amount .min_value, .amount .max_value { min-width: 2.2em; font-variant-numeric: tabular-nums; }
-.amount .min_value { text-align: right; }
-#presets { gap: 8px; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg);
-  background: var(--block-background-fill); padding: 12px 16px 8px; }
-#presets .form { border: 0; background: none; }
-#presets .block { border: 0; background: none; padding: 0; }
-#pack-controls, #pack-controls > .column { gap: 12px; }
-#preset-buttons { gap: 8px; flex-wrap: wrap; }
-#preset-buttons button { flex: 0 1 auto; width: auto; padding: 6px 14px; border-radius: 999px; }
-#preset-buttons button:hover { border-color: var(--slider-color); color: var(--slider-color); }
+#seed { flex: 1 1 90px; }
+#count { flex: none; width: auto; }
+#count .wrap { flex-wrap: nowrap; gap: 4px; }
+#count label { padding: 6px 10px; gap: 0; }
+#count label input { position: absolute; opacity: 0; }
+#count label:has(input:focus-visible) { outline: 2px solid var(--slider-color); outline-offset: 1px; }
+#noise { flex: none; }
 """
 
 BADGE = """
@@ -141,11 +113,9 @@ PHONE = """
   #under-picture button { padding-inline: 10px; }
   #under-picture { order: 1 !important; }
   #picker-row, #badge { order: 2 !important; }
-  #pack-controls, #more { order: 3 !important; }
-  #picture-column > #scene { order: 4 !important; }
+  #tabs { order: 3 !important; }
+  #history { order: 4 !important; }
 }
 """
 
-ZERO = "".join(f".zero-{percent} {{ --zero: {percent}%; }}\n" for percent in range(101))
-
-CSS = PAGE + PICTURE + SLIDERS + BADGE + PHONE + ZERO
+CSS = PAGE + PICTURE + BADGE + script("panel.css") + PHONE

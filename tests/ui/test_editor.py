@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import gradio as gr
 import numpy as np
@@ -12,20 +14,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from eigan.edit import Edit, Slider
 from eigan.errors import EiganError, HubError, PackFormatError
+from eigan.latents import seeded_z
+from eigan.layers import LayerRange
 from eigan.pose import Pose
 from eigan.recipe import PictureRecipe, read_png, write_png
-from eigan.ui import build_app, scripts
+from eigan.render import Renderer
+from eigan.targets import keep
+from eigan.ui import build_app
 from eigan.ui.app import is_hosted
-from eigan.ui.editor import Editor, Opened, Scene, edit_endpoint, plainly, read_amounts, read_pose
-from eigan.ui.labels import plan_slider
+from eigan.ui.editor import Editor, Opened, Scene, View, overlaps, plainly
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from eigan.ui.page import lay_out
 from eigan.ui.session import Studios
 from tests.fakehub.server import FakeHub
-from tests.toys import toy_direction, toy_generator
+from tests.toys import toy_generator
 from tests.toys_models import varying_pack
-from tests.ui.bundles import hostile_pack, write_bundles
+from tests.ui.bundles import write_bundles
 from tests.ui.visitor import render_directly
 
 HEADERS = {"host": "here:1"}
@@ -35,7 +41,7 @@ HEADERS = {"host": "here:1"}
 def editor(toy_bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     with gr.Blocks():
-        return Editor(lay_out(["toy-words"], hosted=False), Studios(), "toy-words", {})
+        return Editor(lay_out(["toy-words"], hosted=False)[0], Studios(), "toy-words", {})
 
 
 def shown(updates: dict[Any, Any], component: Any) -> Any:
@@ -62,17 +68,18 @@ def test_a_link_is_followed_to_the_last_pixel(editor: Editor) -> None:
     pack = editor.studios.open("toy-words").pack
     assert (picture(updates, editor) == render_directly(pack, 5, 1.5, {"smile": 4.25, "age": -1.0})).all()
     assert updates[editor.page.psi]["maximum"] == 1.5, "the slider is widened to what the link asks"
-    plans = {plan.name: plan for plan in editor.plans(updates[editor.page.opened])}
-    assert (plans["smile"].value, plans["smile"].maximum) == (4.25, 4.3)
+    panel = updates[editor.page.panel]
+    assert panel["amounts"] == {"smile": 4.25, "age": -1.0}
+    assert next(plan["high"] for plan in panel["plans"] if plan["name"] == "smile") == 4.3
 
 
 def test_sliders_of_directions_that_depend_on_the_picture(editor: Editor, toy_bundles: Path) -> None:
     varying_pack(toy_generator()).save(toy_bundles / "varying")
     updates = editor.arrive({"pack": "varying", "seed": "5", "psi": "0.7", "edit": "turn:2"}, HEADERS)
-    pack, opened = editor.studios.open("varying").pack, updates[editor.page.opened]
+    pack, opened, panel = editor.studios.open("varying").pack, updates[editor.page.opened], updates[editor.page.panel]
     assert (picture(updates, editor) == render_directly(pack, 5, 0.7, {"turn": 2.0})).all()
-    assert [plan.info.endswith("depends on the picture") for plan in editor.plans(opened)] == [True, False, True]
-    moved = editor.follow(opened, Scene(5, 0.7, 0, False), {"turn": 2.0, "tilt": -1.0}, HEADERS)
+    assert [plan["hint"].endswith("depends on the picture") for plan in panel["plans"]] == [True, False, True]
+    moved = editor.follow(opened, panel | {"amounts": {"turn": 2.0, "tilt": -1.0}}, Scene(5, 0.7), View(), HEADERS)
     assert moved is not None
     assert (picture(moved, editor) == render_directly(pack, 5, 0.7, {"turn": 2.0, "tilt": -1.0})).all()
 
@@ -94,49 +101,145 @@ def test_no_link_brings_the_page_down(editor: Editor, query: dict[str, str]) -> 
 def test_without_any_bundle_the_page_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EIGAN_DIRECTIONS", str(tmp_path))
     with gr.Blocks():
-        editor = Editor(lay_out([], hosted=False), Studios(), "", {})
+        editor = Editor(lay_out([], hosted=False)[0], Studios(), "", {})
     with pytest.warns(UserWarning, match="No picture yet"):
         assert list(editor.arrive({}, HEADERS)) == [editor.page.badge]
 
 
 def test_an_unreachable_hub_is_told_with_what_goes_on_working(editor: Editor, hub: FakeHub) -> None:
     with pytest.raises(HubError, match="bundled packs go on working: toy-words"):
-        editor.prepare_pack("nobody/nothing", Scene(1, 0.7, 0, False))
+        editor.prepare_pack("nobody/nothing", Scene(1, 0.7))
+
+
+def standing(editor: Editor, query: dict[str, str] | None = None) -> tuple[Opened, dict[str, Any]]:
+    """What a session holds after it arrived, and what its panel says."""
+    updates = editor.arrive(query or {}, HEADERS)
+    return updates[editor.page.opened], updates[editor.page.panel]
 
 
 def test_moves_follow_and_a_box_being_typed_into_waits(editor: Editor) -> None:
-    opened: Opened = editor.arrive({}, HEADERS)[editor.page.opened]
-    updates = editor.follow(opened, Scene(3, 0.7, 0, True), {"smile": 1.0, "age": None}, HEADERS)
+    opened, panel = standing(editor)
+    panel |= {"amounts": {"smile": 1.0}}
+    updates = editor.follow(opened, panel, Scene(3, 0.7), View(comparing=True), HEADERS)
     assert updates is not None
     pack = editor.studios.open("toy-words").pack
     assert (picture(updates, editor) == render_directly(pack, 3, 0.7, {"smile": 1.0})).all()
     before, after = shown(updates, editor.page.comparison)
     assert read_png(Path(before)).amounts == {}
     assert read_png(Path(after)).amounts == {"smile": 1.0}
-    assert editor.follow(opened, Scene(None, 0.7, 0, False), {}, HEADERS) is None
+    assert editor.follow(opened, panel, Scene(None, 0.7), View(), HEADERS) is None
+    assert editor.follow(None, panel, Scene(1, 0.7), View(), HEADERS) is None
+
+
+def test_a_panel_of_another_opening_is_not_followed(editor: Editor) -> None:
+    opened, _ = standing(editor)
+    _, other = standing(editor, {"pack": "toy-sefa"})
+    other |= {"amounts": {}}
+    assert editor.follow(opened, other, Scene(1, 0.7), View(), HEADERS) is None
+
+
+def test_while_something_is_dragged_only_the_picture_changes(editor: Editor) -> None:
+    opened, panel = standing(editor)
+    panel |= {"amounts": {"smile": 1.0}, "moving": True}
+    updates = editor.follow(opened, panel, Scene(3, 0.7), View(), HEADERS)
+    assert updates is not None and list(updates) == [editor.page.picture]
+    pack = editor.studios.open("toy-words").pack
+    assert (picture(updates, editor) == render_directly(pack, 3, 0.7, {"smile": 1.0})).all()
+
+
+def test_layers_and_what_is_kept_are_followed(editor: Editor) -> None:
+    opened, panel = standing(editor)
+    panel |= {"amounts": {"smile": 2.0}, "layers": {"smile": "1-2"}, "keep": ["age"]}
+    updates = editor.follow(opened, panel, Scene(3, 0.7), View(), HEADERS)
+    assert updates is not None
+    studio = editor.studios.open("toy-words")
+    edit = keep(Edit((Slider(studio.pack["smile"].on(LayerRange(1, 3)), 2.0),)), [studio.pack["age"]])
+    codes = studio.generator.mapping(seeded_z([3], studio.generator.z_dim), truncation_psi=0.7)
+    assert (picture(updates, editor) == Renderer(studio.generator).render(codes, edit)[0]).all()
+    again = editor.arrive(dict(parse_qsl(urlsplit(updates[editor.page.link]).query)), HEADERS)
+    assert (picture(again, editor) == picture(updates, editor)).all()
+    assert {key: again[editor.page.panel][key] for key in ("layers", "keep")} == {
+        "layers": {"smile": "1-2"},
+        "keep": ["age"],
+    }
+    with pytest.raises(PackFormatError, match="do not exist"):
+        editor.follow(opened, panel | {"layers": {"smile": "1-200"}}, Scene(3, 0.7), View(), HEADERS)
 
 
 def test_a_pose_has_sliders_only_where_the_generator_has_one(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     pose = Pose(0.25, -0.1, 30.0)
-    opened: Opened = editor.arrive({"pose": "0.25,-0.1,30"}, HEADERS)[editor.page.opened]
-    assert editor.pose_plans(opened) == [] and opened["pose"] == [0.0, 0.0, 0.0]
+    _, panel = standing(editor, {"pose": "0.25,-0.1,30"})
+    assert panel["poses"] == [] and panel["pose"] == [0.0, 0.0, 0.0]
     studio = editor.studios.open("toy-words")
     monkeypatch.setattr(type(studio.generator), "has_pose", True)
-    opened = editor.arrive({"pose": "0.25,-0.1,30"}, HEADERS)[editor.page.opened]
-    plans = editor.pose_plans(opened)
-    assert [plan.value for plan in plans] == [0.25, -0.1, 30.0]
-    assert read_pose([plan.value for plan in plans]) == pose and read_pose([]) == Pose()
-    updates = editor.follow(opened, Scene(3, 0.7, 0, False, pose), {}, HEADERS)
+    opened, panel = standing(editor, {"pose": "0.25,-0.1,30"})
+    assert len(panel["poses"]) == 3 and panel["pose"] == [0.25, -0.1, 30.0]
+    updates = editor.follow(opened, panel, Scene(3, 0.7), View(), HEADERS)
     assert updates is not None and "pose=0.25,-0.1,30.0" in updates[editor.page.link]
     assert read_png(Path(shown(updates, editor.page.picture))).pose == pose
     with pytest.raises(PackFormatError, match="Reload"):
-        read_pose([1.0])
+        editor.follow(opened, panel | {"pose": [1.0]}, Scene(3, 0.7), View(), HEADERS)
+
+
+def test_going_back_and_forth(editor: Editor) -> None:
+    arrived = editor.arrive({}, HEADERS)
+    opened, panel, history = (arrived[part] for part in (editor.page.opened, editor.page.panel, editor.page.history))
+    for amount in (1.0, 2.0):
+        updates = editor.follow(
+            opened, panel | {"amounts": {"smile": amount}}, Scene(5, 0.7), View(history=history), HEADERS
+        )
+        assert updates is not None
+        history = updates[editor.page.history]
+    assert len(history.steps) == 3 and history.at == 2
+    prepared = editor.prepare_step(history, history.at - 1)
+    assert prepared is not None
+    back = editor.show(prepared, panel, View(history=history), HEADERS)
+    assert back[editor.page.panel]["amounts"] == {"smile": 1.0}
+    assert (back[editor.page.history].at, len(back[editor.page.history].steps)) == (1, 3)
+    assert editor.prepare_step(back[editor.page.history], 1) is None
+    ahead = editor.prepare_step(back[editor.page.history], 2)
+    assert ahead is not None and PictureRecipe.from_json(ahead["recipe"]).amounts == {"smile": 2.0}
+
+
+def test_locks_outlive_another_opening_of_the_same_pack(editor: Editor) -> None:
+    _, panel = standing(editor)
+    prepared = editor.prepare_recipe(PictureRecipe("toy-words", 5, amounts={"smile": 1.0}))
+    updates = editor.show(prepared, panel | {"locked": ["smile"]}, View(), HEADERS)
+    assert updates[editor.page.panel]["locked"] == ["smile"]
+
+
+def test_one_of_several_pictures_is_chosen_by_where_it_lies(editor: Editor) -> None:
+    opened, panel = standing(editor)
+    now = editor.stand(opened, panel, Scene(5, 0.7))
+    size = now.studio.generator.resolution
+    found = [editor.prepare_seed_at(now, View(count=4), x, y) for y in (1, size + 5) for x in (1, size + 5)]
+    assert [PictureRecipe.from_json(one["recipe"]).seed for one in found if one] == [5, 6, 7, 8]
+    assert editor.prepare_seed_at(now, View(), 1, 1) is None
+
+
+def test_what_overlaps_is_told(editor: Editor) -> None:
+    studio = editor.studios.open("toy-words")
+    assert overlaps(studio, studio.complete(PictureRecipe("", 1, amounts={"smile": 1.0}))) == ""
+    same = replace(studio.pack["smile"], name="<grin>")
+    studio = replace(studio, pack=replace(studio.pack, directions=(*studio.pack.directions, same)))
+    told = overlaps(studio, studio.complete(PictureRecipe("", 1, amounts={"smile": 1.0, "<grin>": -2.0})))
+    assert "smile and &lt;grin&gt; work against each other (-1.00)" in told
+
+
+@pytest.mark.parametrize(
+    "panel", [None, 7, "x", [], {}, {"turn": 1}, {"turn": "t", "amounts": {"smile": float("nan")}}]
+)
+def test_a_malformed_panel_is_one_sentence(editor: Editor, panel: Any) -> None:
+    opened, good = standing(editor)
+    spoilt = good | panel if isinstance(panel, dict) and panel else panel
+    with pytest.raises(PackFormatError, match="Reload the page"):
+        editor.follow(opened, spoilt, Scene(1, 0.7), View(), HEADERS)
 
 
 def test_a_picture_brings_back_its_recipe(editor: Editor, tmp_path: Path) -> None:
     opened = editor.arrive({"seed": "21", "edit": "hair:2"}, HEADERS)
     prepared = editor.prepare_picture(Path(shown(opened, editor.page.picture)))
-    updates = editor.show(prepared, False, HEADERS)
+    updates = editor.show(prepared, None, View(), HEADERS)
     assert (picture(updates, editor) == picture(opened, editor)).all()
     assert updates[editor.page.seed] == 21
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
@@ -159,33 +262,6 @@ def test_errors_reach_the_person_as_text() -> None:
         fail()
     assert "<" not in caught.value.message
     assert caught.value.print_exception is False
-
-
-def test_the_endpoint_gives_a_png_with_its_recipe(editor: Editor) -> None:
-    edit = edit_endpoint(editor.studios)
-    file = edit("toy-words", 4, {"smile": 1.5}, 0.8)
-    assert read_png(Path(file.path)).amounts == {"smile": 1.5}
-    with pytest.raises(gr.Error, match="unknown direction"):
-        edit("toy-words", 4, {"nobody": 1.0})
-    with pytest.raises(gr.Error, match="&#x27;nobody/"):  # a toast shows HTML
-        edit("nobody/nothing/at all", 4)
-
-
-def test_sliders_of_another_page_are_refused() -> None:
-    plans = [plan_slider(toy_direction())]
-    assert read_amounts(plans, [1.0]) == {"smile": 1.0}
-    with pytest.raises(PackFormatError, match="Reload the page"):
-        read_amounts(plans, [1.0, 2.0])
-
-
-def test_scripts_hold_numbers_only(editor: Editor) -> None:
-    pack = hostile_pack(editor.studios.open("toy-words").generator)  # type: ignore[arg-type]
-    plans = [plan_slider(direction) for direction in pack]
-    amounts = [preset.amounts for preset in pack.presets]
-    texts = [scripts.press(0, amounts[0], plans), scripts.scale(amounts, plans), scripts.reset(plans)]
-    texts.append(scripts.bring_within(2, 9, scripts.slider_bounds(plans, 5)))
-    assert not any("pwned" in text or "script>" in text for text in texts)
-    assert scripts.reset(plans).endswith("...[0.0, 0.0]]")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +291,11 @@ def test_building_the_app_loads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_hosted_page_offers_no_folders() -> None:
     with gr.Blocks():
-        assert "folder" not in str(lay_out([], hosted=True).picker.info)
-        assert "folder" in str(lay_out([], hosted=False).picker.info)
+        assert "folder" not in str(lay_out([], hosted=True)[0].picker.info)
+        assert "folder" in str(lay_out([], hosted=False)[0].picker.info)
 
 
 def test_every_refusal_is_an_eigan_error(editor: Editor) -> None:
     for source in ("", "../..", "a/b/c", "x" * 5000):
         with pytest.raises(EiganError):
-            editor.prepare_pack(source, Scene(1, 0.7, 0, False))
+            editor.prepare_pack(source, Scene(1, 0.7))

@@ -14,10 +14,12 @@ import torch
 from eigan.direction_model import DirectionModel
 from eigan.errors import EiganError, InvalidCodes, PackMismatch, UnknownName
 from eigan.format import MANIFEST, PRESETS, VECTORS
+from eigan.latents import seeded_z
 from eigan.pack import MadeFor
 from eigan.readers.safetensors import save_generator
 from eigan.recipe import PictureRecipe, read_png
-from eigan.ui.session import Recent, Studio, Studios, pack_key, pin
+from eigan.render import Renderer
+from eigan.ui.session import GAP, Recent, Studio, Studios, pack_key, pin
 from tests.fakehub.server import FakeHub
 from tests.toys import toy_generator
 from tests.toys_models import varying_pack
@@ -74,7 +76,7 @@ def test_a_value_in_the_making_is_waited_for_and_holds_up_nothing_else() -> None
 
 def test_a_studio_renders_exactly_what_the_library_does(toy_bundles: Path) -> None:
     studio = Studios().open("toy-words")
-    recipe = studio.recipe(7, 0.6, None, {"smile": 1.5, "age": 0.0})
+    recipe = studio.complete(PictureRecipe("toy-words", 7, 0.6, 3, {"smile": 1.5, "age": 0.0}))
     assert (recipe.pack, recipe.class_index, recipe.amounts) == ("toy-words", None, {"smile": 1.5})
     picture = np.asarray(studio.render(recipe))
     assert (picture == render_directly(studio.pack, 7, 0.6, {"smile": 1.5})).all()
@@ -159,7 +161,44 @@ def test_unknown_directions_and_values_out_of_range_are_refused(toy_bundles: Pat
     studio = Studios().open("toy-words")
     for seed, psi, amounts in ((-1, 0.7, {}), (1, 99.0, {}), (1, 0.7, {"nobody": 1.0}), (1, 0.7, {"smile": 1e9})):
         with pytest.raises(EiganError):
-            studio.recipe(seed, psi, None, amounts)
+            studio.complete(PictureRecipe("toy-words", seed, psi, None, amounts))
+    with pytest.raises(UnknownName, match="nobody"):
+        studio.complete(PictureRecipe("toy-words", 1, keep=("nobody",)))
+
+
+def test_packs_of_one_generator_open_together(toy_bundles: Path) -> None:
+    studios = Studios()
+    both = studios.open("toy-words", ["toy-sefa"])
+    assert (both.source, both.further) == ("toy-words", ("toy-sefa",))
+    first, second = studios.open("toy-words").pack, studios.open("toy-sefa").pack
+    assert both.pack.names[: len(first)] == first.names
+    assert len(both.pack) == len(first) + len(second)
+    name = second.names[3]
+    recipe = both.complete(PictureRecipe("toy-words", 7, 0.7, amounts={"smile": 1.0, name: 2.0}))
+    assert recipe.further == ("toy-sefa",)
+    generator = both.generator
+    codes = generator.mapping(seeded_z([7], generator.z_dim), truncation_psi=0.7)
+    wanted = Renderer(generator).render(codes, first["smile"] * 1.0 + second[name] * 2.0)[0]
+    assert (np.asarray(both.render(recipe)) == wanted).all()
+    assert studios.reopen(both.key, both.source, both.further) is both
+    assert studios.open("toy-words", ["toy-words"]).key == studios.open("toy-words").key
+
+
+def test_packs_of_two_generators_do_not_open_together(toy_bundles: Path, tmp_path: Path) -> None:
+    words_pack(toy_generator(9)).save(tmp_path / "other")
+    with pytest.raises(PackMismatch):
+        Studios().open("toy-words", [str(tmp_path / "other")])
+
+
+def test_several_seeds_are_one_sheet(toy_bundles: Path) -> None:
+    studio = Studios().open("toy-words")
+    recipe = studio.complete(PictureRecipe("toy-words", 7, 0.7, amounts={"smile": 1.0}))
+    sheet, size = np.asarray(studio.render(recipe, [7, 8, 9, 10])), studio.generator.resolution
+    assert sheet.shape == (2 * size + GAP, 2 * size + GAP, 3)
+    for index, seed in enumerate((7, 8, 9, 10)):
+        y, x = (size + GAP) * (index // 2), (size + GAP) * (index % 2)
+        assert (sheet[y : y + size, x : x + size] == render_directly(studio.pack, seed, 0.7, {"smile": 1.0})).all()
+    assert studio.png(recipe, [7, 8]) != studio.png(recipe)
 
 
 def test_classes_and_truncation_only_where_the_generator_has_them(
@@ -167,15 +206,15 @@ def test_classes_and_truncation_only_where_the_generator_has_them(
 ) -> None:
     plain = Studios().open("toy-words")
     assert plain.has_truncation
-    assert plain.recipe(1, 0.7, 3, {}).class_index is None
+    assert plain.complete(PictureRecipe("", 1, 0.7, 3)).class_index is None
     generator = toy_generator(c_dim=4)
-    classes = Studio("k", "s", words_pack(generator), generator, plain.renderer)
-    recipe = classes.recipe(1, 0.7, None, {})
+    classes = Studio("k", "s", (), words_pack(generator), generator, plain.renderer)
+    recipe = classes.complete(PictureRecipe("", 1, 0.7))
     assert (recipe.class_index, recipe.truncation_psi) == (0, 0.7)
     monkeypatch.setattr(type(generator), "truncation", "threshold")
-    assert classes.recipe(1, 1.2, None, {}).truncation_psi == 1.0
+    assert classes.complete(PictureRecipe("", 1, 1.2)).truncation_psi == 1.0
     monkeypatch.setattr(type(generator), "truncation", "none")
-    assert not classes.has_truncation and classes.recipe(1, 0.7, None, {}).truncation_psi == 1.0
+    assert not classes.has_truncation and classes.complete(PictureRecipe("", 1, 0.7)).truncation_psi == 1.0
 
 
 def test_pinning() -> None:
@@ -190,7 +229,7 @@ def test_directions_that_depend_on_the_picture_are_drawn_as_the_library_does(toy
     pack.save(toy_bundles / "varying")
     studio = Studios(hosted=True).open("varying")
     for seed, amounts in ((7, {"turn": 1.5}), (8, {"turn": 1.5}), (8, {"turn": 1.5, "smile": -1.0, "tilt": 2.0})):
-        recipe = studio.recipe(seed, 0.7, None, amounts)
+        recipe = studio.complete(PictureRecipe("varying", seed, 0.7, None, amounts))
         picture = np.asarray(studio.render(recipe))
         assert (picture == render_directly(studio.pack, seed, 0.7, amounts)).all()
         assert (picture != render_directly(studio.pack, seed, 0.7, {})).any()
