@@ -36,6 +36,7 @@ EASINGS: dict[str, Callable[[float], float]] = {
 MAX_FRAMES = 240
 MAX_PIXELS = 2**26  # of all frames of a WebP, which are in memory together: 64 of 1024 x 1024
 FPS = (1.0, 60.0)
+ENCODER = "libx264"
 BT709 = 1  # ITU-T H.273: primaries, transfer and matrix; what players take for pictures of this size
 LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
 
@@ -152,7 +153,7 @@ def write_mp4(frames: Iterable[Frame], target: Path | BytesIO, fps: float, *, qu
 
 def _add_stream(av: ModuleType, container: Any, rate: Fraction, shape: tuple[int, ...], quality: int) -> Any:
     try:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": str(quality)})
+        stream = container.add_stream(ENCODER, rate=rate, options={"crf": str(quality)})
     except ValueError as error:  # PyAV's UnknownCodecError
         raise EiganError(
             f"this PyAV ({av.__version__}) cannot write H.264 ({error}); install the one of PyPI, `pip install av`"

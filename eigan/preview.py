@@ -64,7 +64,8 @@ def match_colours(early: Tensor, finished: Tensor) -> Tensor:
     ones (N, 3, h, w) of the same codes, in the mean square."""
     pixels, wanted = _pixels(early), _pixels(finished)
     given = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1)  # (N h w, 4)
-    return torch.linalg.pinv(given.t() @ given, hermitian=True) @ (given.t() @ wanted)
+    colours: Tensor = torch.linalg.pinv(given.t() @ given, hermitian=True) @ (given.t() @ wanted)
+    return colours
 
 
 def repaint(images: Tensor, colours: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from eigan.generators.base import Generator
 from eigan.hub import VERSION_TAG, HubRef
 from eigan.pack import DirectionPack
 from eigan.plain_files import read_plain
+from eigan.ui.fitting import FitSource, parse_fit
 
 log = logging.getLogger(__name__)
 
@@ -245,17 +246,19 @@ def provenance(pack: DirectionPack, generator: Generator) -> list[tuple[str, str
     """What a person should know before they use or pass on what the pack makes, as (what, value): plain text, bounded,
     to be escaped where it is shown."""
     made_for = pack.made_for
+    generators = generator_license(pack)
+    license = pack.license or (generators if parse_fit(pack.source) else "")
     where = made_for.source + (f", commit {made_for.revision}" if made_for.revision else "")
     facts = [
         ("Made for", generator.describe()),
         ("Generator", where or "not stated where it came from"),
         ("Fingerprint", made_for.fingerprint),
-        ("Generator's licence", generator_license(pack)),
+        ("Generator's licence", generators),
         *[("Method", line) for line in method_lines(pack)],
         ("Version", pack.version or "not published under a version"),
         ("Commit", pack.revision),
-        ("Licence", pack.license or "not stated"),
-        ("Mind", license_warning(pack.license)),
+        ("Licence", license or "not stated"),
+        *[("Mind", line) for line in warnings(license, generators)],
         ("Links", link_hint(pack)),
     ]
     return [(what, _bounded(value)) for what, value in facts if value]
@@ -276,6 +279,14 @@ def method_lines(pack: DirectionPack) -> list[str]:
     if len(accounts) > MAX_ACCOUNTS:
         lines.append(f"and {len(accounts) - MAX_ACCOUNTS} more; see the card")
     return lines
+
+
+def warnings(license: str, generators: str) -> list[str]:
+    """What the licences of a pack and of its generator ask to mind, where they differ."""
+    found = [license_warning(license)]
+    if generators.strip().lower() not in ("", license.strip().lower()) and (told := license_warning(generators)):
+        found.append(f"Of the generator: {told[0].lower()}{told[1:]}")
+    return [line for line in found if line]
 
 
 def license_warning(license: str) -> str:
@@ -319,6 +330,8 @@ def link_hint(pack: DirectionPack) -> str:
     """Whether links to the pack go on showing the same picture."""
     if sources.bundled_path(pack.source):
         return "bundled with eigan; links last as long as this version of it"
+    if fit := parse_fit(pack.source):
+        return _fit_link_hint(fit)
     ref = hub.parse_ref(pack.source)
     if not pack.revision or ref is None:
         return "of this machine; links work here alone"
@@ -327,6 +340,13 @@ def link_hint(pack: DirectionPack) -> str:
     if ref.revision and VERSION_TAG.fullmatch(ref.revision):
         return f"pinned to {ref.revision}; links last"
     return f"opened from {ref.revision or 'main'}, which may change; pin a version for links that last"
+
+
+def _fit_link_hint(fit: FitSource) -> str:
+    ref = hub.parse_ref(fit.generator)
+    if ref is None and not sources.bundled_path(fit.generator):
+        return "fitted on the spot of a generator that others may not have; links work where it is"
+    return "fitted on the spot, and anew for whoever opens a link: the same generator gives the same directions"
 
 
 def _bounded(value: str) -> str:

@@ -50,9 +50,8 @@ class FitSource:
 
 def parse_fit(source: str) -> FitSource | None:
     """What "sefa:heads-64" or "pca:org/name@v1.0.0:net.pkl" asks to fit; None for the source of a finished pack."""
-    method, separator, generator = source.strip().partition(SEPARATOR)
-    generator = generator.strip()
-    if not separator or method.lower() not in FIT_METHODS or not generator or len(source) > MAX_SOURCE:
+    method, _, generator = (part.strip() for part in source.partition(SEPARATOR))
+    if method.lower() not in FIT_METHODS or not generator or len(source) > MAX_SOURCE:
         return None
     return FitSource(method.lower(), generator)
 
@@ -110,7 +109,7 @@ def fit_pack(fit: FitSource, generator: Generator, report: Progress | None = Non
 
 
 def pinned(fit: FitSource, generator: Generator) -> FitSource:
-    """`fit` with the commit that its generator came from, unless it names a revision: links must not drift with main."""
+    """`fit` with the commit its generator came from, unless it names a revision: links must not drift with main."""
     ref = parse_ref(fit.generator)
     if ref is None or ref.revision or not generator.revision:
         return fit

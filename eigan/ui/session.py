@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from PIL import Image
@@ -31,11 +31,16 @@ from eigan.pose import STILL
 from eigan.recipe import MAX_SOURCE, PictureRecipe, write_png
 from eigan.render import Pictures, Renderer, grid
 from eigan.reproduce import draw, recipe_codes, recipe_edit, seed_codes
+from eigan.ui.fitting import fit_pack, open_generator, parse_fit, pinned
 from eigan.ui.hints import hints_of
+
+if TYPE_CHECKING:
+    from hub_export.methods.base import Progress
 
 MAX_PACKS = 16
 MAX_GENERATORS = 3  # the heavy ones: up to a few hundred MB each
 MAX_PICTURES = 48
+SLOW = 0.2  # seconds
 GAP = 2  # pixels between pictures of a sheet
 
 K = TypeVar("K", bound=Hashable)
@@ -101,7 +106,7 @@ class Studio:
     @property
     def is_slow(self) -> bool:
         """Whether a picture takes too long to be drawn while a slider is dragged."""
-        return False
+        return (self.renderer.expected_seconds() or 0.0) > SLOW
 
     def allowed_psi(self, psi: float) -> float:
         """`psi` as this generator takes it: 1 where there is no truncation, 0 to 1 where it is a threshold of z."""
@@ -172,17 +177,20 @@ class Studios:
     def __init__(self, *, hosted: bool = False):
         self.hosted = hosted
         self._studios: Recent[str, Studio] = Recent(MAX_PACKS)
+        self._fitted: Recent[str, DirectionPack] = Recent(MAX_PACKS)
         self._generators: Recent[str, Generator] = Recent(MAX_GENERATORS)
         self._renderers: Recent[str, Renderer] = Recent(MAX_GENERATORS)
 
-    def open(self, source: str, further: Sequence[str] = ()) -> Studio:
+    def open(self, source: str, further: Sequence[str] = (), report: Progress | None = None) -> Studio:
         """The studio of the packs that are named now (a folder or branch may have changed since the last time).
+
+        report: of a fit, (done, total, what).
 
         Raises:
             EiganError: a pack or its generator cannot be opened; the message says why.
         """
         texts = [self.check_source(text) for text in dict.fromkeys((source, *further))]
-        packs = [self.load_pack(text) for text in texts]
+        packs = [self.load_pack(text, report) for text in texts]
         key = "-".join(pack_key(pack) for pack in packs)
         return self._studios.get(key, lambda: self._build(key, texts, packs))
 
@@ -197,9 +205,15 @@ class Studios:
             raise PackMismatch(f"{source} has changed since it was opened; press Load to open it as it is now")
         return studio
 
-    def load_pack(self, source: str) -> DirectionPack:
-        """The pack that a checked source names. Raises EiganError."""
-        return sources.load_pack(source, token=self.token)
+    def load_pack(self, source: str, report: Progress | None = None) -> DirectionPack:
+        """The pack that a checked source names, or is fitted to. report: (done, total, what). Raises EiganError."""
+        fit = parse_fit(source)
+        if fit is None:
+            return sources.load_pack(source, token=self.token)
+        opened = open_generator(fit.generator, hosted=self.hosted, token=self.token)
+        generator = self._generators.get(opened.fingerprint, lambda: opened)
+        key = f"{pinned(fit, opened)} {opened.fingerprint}"
+        return self._fitted.get(key, lambda: fit_pack(fit, generator, report))
 
     def check_source(self, source: str) -> str:
         """`source`, stripped, if it may be opened here.
@@ -210,7 +224,7 @@ class Studios:
         text = source.strip()
         if not text:
             raise UnknownName("no pack was named; choose one of the list, or type a Hub id like org/name@v1.0.0")
-        if text in sources.bundled_packs():
+        if text in sources.bundled_packs() or parse_fit(text):  # what a fit may open is for `open_generator` to say
             return text
         path = Path(text).expanduser() if text.startswith("~") else Path(text)
         if not self.hosted:
@@ -235,7 +249,9 @@ class Studios:
         generator = self._generators.get(fingerprint, lambda: self._load_generator(packs[0]))
         pack.check_fits(generator)
         renderer = self._renderers.get(fingerprint, lambda: Renderer(generator))
-        source, *further = (pin(text, one.revision) for text, one in zip(texts, packs, strict=True))
+        source, *further = (
+            one.source if parse_fit(text) else pin(text, one.revision) for text, one in zip(texts, packs, strict=True)
+        )
         return Studio(key, source, tuple(further), pack, generator, renderer, hints_of(packs, pack))
 
     def _load_generator(self, pack: DirectionPack) -> Generator:

@@ -250,3 +250,25 @@ def test_another_weight_is_another_pack(toy_bundles: Path) -> None:
     models = (weights, straight, turn.model.negated(), None)
     keys = {pack_key(replace(pack, directions=(replace(turn, model=m), *pack.directions[1:]))) for m in models}
     assert len(keys | {key}) == 5
+
+
+@pytest.mark.parametrize("method", ["sefa", "pca"])
+def test_a_generator_without_a_pack_is_fitted_once(
+    toy_bundles: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    studios = Studios(hosted=True)
+    studio = studios.open(f"{method}:toy")
+    assert studio.source == f"{method}:toy" and len(studio.pack) >= 8
+    monkeypatch.setattr("eigan.ui.session.fit_pack", lambda *_: pytest.fail("fitted twice"))
+    assert studios.open(f"{method}:toy") is studio
+    name = studio.pack.names[0]
+    recipe = studio.complete(PictureRecipe(f"{method}:toy", 3, 0.7, amounts={name: 2.0}))
+    assert (np.asarray(studio.render(recipe)) == render_directly(studio.pack, 3, 0.7, {name: 2.0})).all()
+    assert studios.open("toy-words", [f"{method}:toy"]).pack.names[-1] == studio.pack.names[-1]
+
+
+def test_a_hosted_app_fits_no_path(toy_bundles: Path, tmp_path: Path) -> None:
+    save_generator(toy_generator(), tmp_path / "mine", dtype="fp32")
+    assert len(Studios().open(f"sefa:{tmp_path / 'mine'}").pack) >= 8
+    with pytest.raises(UnknownName, match="neither a bundled generator"):
+        Studios(hosted=True).open(f"sefa:{tmp_path / 'mine'}")
