@@ -61,8 +61,8 @@ def rgb(images: Tensor) -> Tensor:
 
 def match_colours(early: Tensor, finished: Tensor) -> Tensor:
     """(4, 3), float64, CPU: the map [r g b 1] -> colours that brings early images (N, C, h, w) nearest to the finished
-    ones (N, 3, h, w) of the same codes, in the mean square."""
-    pixels, wanted = _pixels(early), _pixels(finished)
+    ones (N, 3, h, w) of the same codes, in the mean square. Both count as they are seen: within [-1, 1]."""
+    pixels, wanted = _pixels(_seen(early)), _pixels(_seen(finished))
     given = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1)  # (N h w, 4)
     colours: Tensor = torch.linalg.pinv(given.t() @ given, hermitian=True) @ (given.t() @ wanted)
     return colours
@@ -71,7 +71,7 @@ def match_colours(early: Tensor, finished: Tensor) -> Tensor:
 def repaint(images: Tensor, colours: Tensor) -> Tensor:
     """Images (N, C, h, w) after the map of `match_colours`: (N, 3, h, w), float32."""
     found = colours.to(images.device, torch.float32)
-    return torch.einsum("nchw,cd->ndhw", rgb(images), found[:3]) + found[3, :, None, None]
+    return torch.einsum("nchw,cd->ndhw", _seen(images), found[:3]) + found[3, :, None, None]
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
@@ -80,5 +80,9 @@ def shrink(images: Tensor, size: int) -> Tensor:
     return smaller
 
 
+def _seen(images: Tensor) -> Tensor:
+    return rgb(images).nan_to_num(0.0).clamp(-1.0, 1.0)
+
+
 def _pixels(images: Tensor) -> Tensor:
-    return rgb(images).permute(0, 2, 3, 1).reshape(-1, 3).to("cpu", torch.float64)
+    return images.permute(0, 2, 3, 1).reshape(-1, 3).to("cpu", torch.float64)

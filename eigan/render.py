@@ -164,7 +164,7 @@ class Renderer:
         return replace(trail, codes=trail.codes.clone(), states=tuple(states)), state
 
     def _holding(self, codes: Codes, noise_mode: NoiseMode, pose: Pose) -> tuple[_Trail, int]:
-        """What of the trail holds for these codes, and the first stage that they change (none: the number of stages)."""
+        """What of the trail holds for these codes, and the first stage that they change (none: how many there are)."""
         trail = self._trail
         first = -1 if trail is None else self._first_stale(trail, codes, noise_mode, pose)
         if trail is None or first < 0:

@@ -21,10 +21,10 @@ amounts = { "age" = 2.0, "smile" = 1.5 }
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 from torch import Tensor
@@ -33,7 +33,7 @@ from eigan.errors import PackFormatError, UnknownName, list_names, lookup
 from eigan.layers import LayerRange
 from eigan.pack import Direction, DirectionPack, Preset
 from eigan.strict_json import StrictModel
-from hub_export.toml_files import read_toml
+from hub_export.toml_files import dump_toml, read_toml
 
 
 class DirectionName(StrictModel):
@@ -63,14 +63,26 @@ class Names(StrictModel):
 
 def read_names(path: Path) -> Names:
     """The checked contents of a names file. Raises PackFormatError with the place of the first problem."""
-    values = read_toml(path)
+    return parse_names(read_toml(path), path.name)
+
+
+def parse_names(values: Mapping[str, Any], noun: str) -> Names:
+    """`values` as a names file has them, checked. Raises PackFormatError with the place of the first problem in `noun`."""
     try:
         # TOML writes 3 for 3.0 and has no tuples: lax here, the pack's own checks are strict
         return Names.model_validate(values, strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part)[:40] for part in first["loc"])
-        raise PackFormatError(f"{path.name}: {place}: {first['msg']}") from None
+        raise PackFormatError(f"{noun}: {place}: {first['msg']}") from None
+
+
+def dump_names(names: Names) -> str:
+    """The names file that `read_names` reads back as `names`: only what differs from the defaults is written."""
+    values = names.model_dump(by_alias=True, exclude_defaults=True)
+    tables = {noun: values.pop(noun, []) for noun in ("direction", "preset")}
+    parts = [f"\n[[{noun}]]\n{dump_toml(entry)}" for noun, entries in tables.items() for entry in entries]
+    return dump_toml(values) + "".join(parts)
 
 
 def name_directions(packs: Sequence[DirectionPack], names: Names) -> DirectionPack:

@@ -10,9 +10,10 @@ import gradio as gr
 
 from eigan import sources
 from eigan.ui import scripts
-from eigan.ui.api import edit_endpoint
+from eigan.ui.api import add_endpoints
 from eigan.ui.desk import IN_BROWSER, MOVE, OPEN, Desk
 from eigan.ui.editor import Editor, Prepared, Scene, Updates, plainly
+from eigan.ui.finding import Finder
 from eigan.ui.history import History
 from eigan.ui.page import TITLE, lay_out
 from eigan.ui.session import Studios
@@ -41,7 +42,7 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
         _listen_for_openings(app, desk)
         _listen_for_moves(desk)
         _listen_for_history(desk)
-        gr.api(edit_endpoint(studios), api_name="edit", concurrency_id="open")
+        add_endpoints(studios, Finder(hosted=studios.hosted))
     app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4)
     return app
 

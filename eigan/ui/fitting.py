@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from eigan import sources
 from eigan.errors import FitError, UnknownName, list_names
 from eigan.generators.base import Generator
-from eigan.hub import parse_ref
+from eigan.hub import VERSION_TAG, parse_ref
 from eigan.layers import LayerRange
 from eigan.pack import MAX_NAME, Direction, DirectionPack
 from eigan.recipe import MAX_SOURCE
@@ -188,3 +188,11 @@ def _most(recipe: Recipe, generator: Generator) -> int:
 
 def _silent(done: int, total: int, what: str) -> None:
     """Progress that nobody watches."""
+
+
+def is_fixed(fit: FitSource) -> bool:
+    """Whether the generator that `fit` names is the same for as long as this process runs: bundled, or a version."""
+    ref = parse_ref(fit.generator)
+    if sources.bundled_path(fit.generator):
+        return True
+    return ref is not None and (ref.is_pinned or bool(VERSION_TAG.fullmatch(ref.revision or "")))

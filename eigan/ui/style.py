@@ -81,15 +81,26 @@ PICTURE = """
   white-space: nowrap; }
 #scene, #drawing, #picker-row, #sharing { align-items: flex-end; gap: 10px; }
 #seed { padding-block: 8px; }
+#shuffle { align-self: center; }
 #shuffle, #load, #upload { font-size: var(--text-md); min-height: 42px; padding-inline: 16px; }
 #load, #upload, #shuffle { flex: none !important; width: auto; }
 #seed { flex: 1 1 90px; }
-#count { flex: none; width: auto; }
+#scene { align-items: stretch; }
+#scene .form { background: none; border: 0; gap: 10px; }
+#scene .form > .block { border: 1px solid var(--border-color-primary) !important; border-radius: var(--radius-lg); }
+#count { padding-block: 8px; }
 #count .wrap { flex-wrap: nowrap; gap: 4px; }
 #count label { padding: 6px 10px; gap: 0; }
 #count label input { position: absolute; opacity: 0; }
 #count label:has(input:focus-visible) { outline: 2px solid var(--slider-color); outline-offset: 1px; }
 #noise { flex: none; }
+"""
+
+RANGES = """
+#psi input[type=range]::-webkit-slider-runnable-track { height: 6px !important; }
+#psi input[type=range]::-webkit-slider-thumb { background-color: var(--slider-color) !important;
+  margin-top: -5px !important; border: 2px solid white; box-shadow: 0 1px 4px #0005 !important; }
+.dark .block input[type=range] { --neutral-200: var(--neutral-700); }
 """
 
 BADGE = """
@@ -118,4 +129,4 @@ PHONE = """
 }
 """
 
-CSS = PAGE + PICTURE + BADGE + script("panel.css") + PHONE
+CSS = PAGE + PICTURE + RANGES + BADGE + script("panel.css") + PHONE

@@ -80,22 +80,41 @@ def test_a_number_typed_beyond_the_end_is_brought_back(visitor: Visitor, pack: D
 def test_a_preset_moves_several_sliders_and_reset_takes_them_back(visitor: Visitor, pack: DirectionPack) -> None:
     first = visitor.pixels()
     preset = max(pack.presets, key=lambda p: len(p.amounts))
-    visitor.page.locator("#preset-buttons").get_by_role("button", name=preset.name, exact=True).click()
+    visitor.preset(preset.name).click()
     visitor.wait_for_other_pixels(first)
-    moved = {name: amount for name, amount in visitor.amounts().items() if amount}
+    assert visitor.preset(preset.name).get_attribute("aria-pressed") == "true"
+    moved = visitor.moved()
     assert len(moved) >= 2
-    assert set(moved) == set(preset.amounts)
+    assert moved == pytest.approx(dict(preset.amounts))
     visitor.wait_for_pixels(picture_now(visitor, pack), "the preset's picture")
     strong = visitor.pixels()
-    strength = visitor.slider("Preset strength")
-    strength.focus()
-    strength.press("ArrowLeft")
+    intensity = visitor.page.get_by_label(f"Intensity of {preset.name}", exact=True)
+    intensity.focus()
+    for _ in range(4):
+        intensity.press("ArrowLeft")
     visitor.wait_for_other_pixels(strong)
-    assert all(abs(visitor.amounts()[name]) < abs(amount) for name, amount in moved.items())
+    assert intensity.get_attribute("aria-valuetext") == "80 %"
+    assert visitor.moved() == pytest.approx({name: 0.8 * amount for name, amount in moved.items()})
     visitor.wait_for_pixels(picture_now(visitor, pack), "the weaker preset's picture")
     visitor.page.locator("#reset").click()
     visitor.wait_for_pixels(first, "the first picture after reset")
-    assert not any(visitor.amounts().values())
+    assert not visitor.moved()
+    assert visitor.preset(preset.name).get_attribute("aria-pressed") == "false"
+
+
+def test_a_preset_pressed_again_is_taken_back_and_leaves_what_was_moved_by_hand(
+    visitor: Visitor, pack: DirectionPack
+) -> None:
+    preset = pack.presets[0]
+    name = next(name for name in pack.names if name not in preset.amounts)
+    visitor.number(name).fill("1")
+    visitor.preset(preset.name).click()
+    visitor.wait_for_pixels(picture_now(visitor, pack), "the preset on top of what was moved")
+    assert visitor.moved() == pytest.approx({name: 1.0, **preset.amounts})
+    visitor.preset(preset.name).click()
+    wanted = render_directly(pack, DEFAULT_SEED, DEFAULT_PSI, {name: 1.0})
+    visitor.wait_for_pixels(wanted, "what was moved by hand alone")
+    assert visitor.moved() == {name: 1.0}
 
 
 def test_seed_psi_and_shuffle_change_the_picture(visitor: Visitor, pack: DirectionPack) -> None:
@@ -152,7 +171,7 @@ def test_a_downloaded_picture_carries_its_recipe_and_opens_again(
     with Image.open(path) as image:
         assert same(np.asarray(image), wanted)
     other = Visitor(context, served.url)
-    other.page.locator("input[type=file]").set_input_files(path)
+    other.upload("Open a picture", path)
     other.wait_for_pixels(wanted, "the picture from its file")
     other.wait_until(lambda: other.amounts() == visitor.amounts(), "the sliders of the file")
 
@@ -242,19 +261,6 @@ def test_two_visitors_on_different_packs_do_not_meet(browser: Any, served: Serve
         second.page.reload()
         first.slider(one.names[0]).press("ArrowRight")
         first.wait_for_pixels(picture_now(first, one, 1), "the first visitor's picture after the other's reload")
-
-
-def test_more_directions_can_be_asked_for(visitor: Visitor, packs: list[DirectionPack]) -> None:
-    many = next((pack for pack in packs[1:] if len(pack) > 24), None)  # the first is open: its reload cannot be seen
-    if many is None:
-        pytest.skip("no bundled pack has more directions than the page shows at once")
-    visitor.load(many.source)
-    visitor.wait_until(lambda: next(iter(visitor.amounts())) == many.names[0], "the other pack's sliders")
-    visitor.slider(many.names[0]).press("ArrowRight")
-    visitor.page.locator("#more input").click()
-    visitor.page.get_by_role("option", name=many.names[-1], exact=True).click()
-    visitor.slider(many.names[-1]).wait_for()
-    assert visitor.amounts()[many.names[0]] == pytest.approx(0.1), "sliders that stand keep their place"
 
 
 def test_nothing_but_pictures_is_served_from_disk(served: Served, browser: Any) -> None:

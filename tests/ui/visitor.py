@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ from PIL import Image
 from eigan import sources
 from eigan.latents import seeded_z
 from eigan.pack import DirectionPack
+from eigan.recipe import PictureRecipe
 from eigan.render import Renderer
+from eigan.reproduce import draw
 
 Pixels = npt.NDArray[np.uint8]
 PATIENCE = 20_000  # milliseconds
@@ -26,6 +29,11 @@ def render_directly(pack: DirectionPack, seed: int, psi: float, amounts: Mapping
     generator = sources.generator_for(pack)
     codes = generator.mapping(seeded_z([seed], generator.z_dim), truncation_psi=psi)
     return Renderer(generator).render(codes, pack.edit(amounts))[0]
+
+
+def draw_directly(recipe: PictureRecipe, pack: DirectionPack) -> Pixels:
+    """The picture of `recipe`, by the library alone. pack: that of `eigan.combine` for one with further packs."""
+    return draw(recipe, pack, Renderer(sources.generator_for(pack)))[0]
 
 
 class Visitor:
@@ -76,8 +84,22 @@ class Visitor:
         )
         return {label.removeprefix("number input for "): value for label, value in found}
 
+    def moved(self) -> dict[str, float]:
+        """Where the sliders stand that do not stand at 0, by name."""
+        return {name: value for name, value in self.amounts().items() if value}
+
+    def preset(self, name: str) -> Any:
+        return self.page.locator("#preset-buttons").get_by_role("button", name=name, exact=True)
+
+    def button(self, name: str) -> Any:
+        return self.page.get_by_role("button", name=name, exact=True)
+
     def drag(self, name: str, to: float) -> None:
         """Drag a slider's thumb from where it stands to `to` (0 left end, 1 right end), in many small steps."""
+        self.drag_through(name, [to])
+
+    def drag_through(self, name: str, places: Sequence[float], steps: int = 25) -> None:
+        """Drag a slider's thumb to one place after another without letting go, in `steps` small steps each."""
         slider = self.slider(name)
         slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
@@ -86,7 +108,8 @@ class Visitor:
         mouse = self.page.mouse
         mouse.move(box["x"] + 8 + start * (box["width"] - 16), middle)
         mouse.down()
-        mouse.move(box["x"] + 8 + to * (box["width"] - 16), middle, steps=25)
+        for place in places:
+            mouse.move(box["x"] + 8 + place * (box["width"] - 16), middle, steps=steps)
         mouse.up()
 
     def set_seed(self, seed: int) -> None:
@@ -95,18 +118,32 @@ class Visitor:
     def link(self) -> str:
         return str(self.page.locator("#link input").input_value())
 
+    def recipe(self) -> PictureRecipe:
+        """What the share link says."""
+        return PictureRecipe.from_query(dict(parse_qsl(urlsplit(self.link()).query)))
+
     def load(self, source: str) -> None:
         """Type a pack's name and press Load."""
         box = self.page.locator("#picker input")
         box.fill(source)
         self.page.locator("#load").click()
 
+    def upload(self, button: str, path: Path) -> None:
+        """Press a button that asks for a file, and give it one."""
+        with self.page.expect_file_chooser() as asked:
+            self.button(button).click()
+        asked.value.set_files(path)
+
+    def open_compose(self) -> None:
+        """Unfold what combines packs and saves presets."""
+        self.page.locator("#compose > button").click()
+
     def toast(self) -> Any:
         return self.page.get_by_test_id("toast-body").first
 
-    def download(self, folder: Path) -> Path:
+    def download(self, folder: Path, button: str = "Download PNG") -> Path:
         with self.page.expect_download() as waiting:
-            self.page.locator("#download").click()
+            self.button(button).click()
         path = folder / waiting.value.suggested_filename
         waiting.value.save_as(path)
         return path

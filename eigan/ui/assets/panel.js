@@ -123,7 +123,7 @@ function addDirection(plan) {
   row.where = make("button", { type: "button", class: "where", "aria-label": `Layers of ${name}`, "aria-expanded": "false",
     title: "The layers that it moves", onclick: () => askLayers(row) });
   row.foot = make("div", { class: "foot" }, row.where, make("span", { class: "hint", text: plan.hint }),
-    make("span", { class: "space" }), row.lock, row.keep);
+    make("span", { class: "tools" }, row.lock, row.keep));
   row.node.append(row.foot);
   row.node.dataset.name = name;
   rows.set(name, row);
