@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 # Read by torch's threads when it is imported. Waiting threads that spin turn 15 ms a picture into a second and more as
 # soon as something else wants the same cores, as on a shared Space.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+if os.environ.get("SPACES_ZERO_GPU"):
+    with contextlib.suppress(ImportError):
+        import spaces  # noqa: F401  (ZeroGPU's package changes torch, so it comes first)
+
+from eigan.ui import gpu  # noqa: F401  (the functions that ask for a GPU have to be there when the app starts)
 from eigan.ui.command import main
+from eigan.ui.memory import keep_pages
 
 if __name__ == "__main__":
+    keep_pages()
     main()

@@ -56,9 +56,10 @@ def frames(
 ) -> Iterator[Frame]:
     """Frames (H, W, 3), uint8, of codes (N, L, D) moving from `start` (None: not edited) to `edit`; N side by side.
 
-    Frame i is start + e(i / (count - 1)) * (edit - start) with the easing e: the first is `start`, number `count` is
-    `edit`. With `bounce` the way back follows without its two ends, 2 * count - 2 frames in all, so that a loop has no
-    seam; a frame is drawn once, when it is asked for, and kept for the way back.
+    Frame i is of the codes start + e(i / (count - 1)) * (edit - start) with the easing e, which is what amounts between
+    the two would move: the first is `start`, number `count` is `edit`. With `bounce` the way back follows without its
+    two ends, 2 * count - 2 frames in all, so that a loop has no seam; a frame is drawn once, when it is asked for, and
+    kept for the way back.
     size: the width in pixels of one picture, where it is to be smaller than the generator's.
 
     Raises:
@@ -71,12 +72,11 @@ def frames(
         raise InvalidCodes(f"the animation has {total} frames; wanted 2 to {MAX_FRAMES}, the way back among them")
     if size is not None and size < 1:
         raise InvalidCodes(f"size is {size}; wanted 1 pixel or more")
-    first = start or Edit()
+    first, last = (start or Edit()).apply(codes), edit.apply(codes)
 
     def draw(i: int) -> Frame:
-        t = ease(i / (count - 1))
-        between = edit if i == count - 1 else (1 - t) * first + t * edit
-        pictures = renderer.render(codes, between, noise_mode=noise_mode, pose=pose)
+        between = first.lerp(last, ease(i / (count - 1)))  # rows that do not move keep their bits
+        pictures = renderer.render(between, noise_mode=noise_mode, pose=pose)
         return np.concatenate([_shrunk(picture, size) for picture in pictures], axis=1)
 
     def run() -> Iterator[Frame]:

@@ -24,7 +24,7 @@ Pictures = npt.NDArray[np.uint8]  # (N, H, W, 3)
 
 PREVIEW_SECONDS = 0.25
 MIN_PREVIEW = 32  # pixels along one side
-MAX_TRAIL_BYTES = 2**30  # a 1024 px StyleGAN2 leaves 131 MiB for each picture drawn at once
+MAX_TRAIL_BYTES = 2**30  # a 1024 px StyleGAN2 leaves 127 MiB for each picture drawn at once
 
 
 def to_uint8(images: Tensor) -> Pictures:
@@ -134,16 +134,17 @@ class Renderer:
         return [moved[rows] for rows in iterate_batches(len(moved), self.batch_size)]
 
     def _draw(self, codes: Codes, noise_mode: NoiseMode, pose: Pose) -> Pictures:
+        """The finished pictures of one batch; they stay in the trail, so the caller copies them."""
         trail, _ = self._holding(codes, noise_mode, pose)
         if trail.picture is not None:
-            return trail.picture.copy()
+            return trail.picture
         last = len(self.generator.stages)
         trail, state = self._walk(trail, last)
         start = self._clock()
         picture = to_uint8(self.generator.image_of(state))
         self._log.add(last, len(codes), self._clock() - start, state.image)
         self._trail = replace(trail, picture=picture)
-        return picture.copy()
+        return picture
 
     def _sketch(self, codes: Codes, noise_mode: NoiseMode, pose: Pose, stop: int) -> Pictures:
         self._trail, state = self._walk(self._holding(codes, noise_mode, pose)[0], stop)
@@ -152,6 +153,7 @@ class Renderer:
 
     def _walk(self, trail: _Trail, stop: int) -> tuple[_Trail, State]:
         """The trail after the stages before `stop`, as far as it may be kept, and the state there."""
+        self._trail = trail  # what no longer holds is given up first: not both in memory
         stages, states = self.generator.stages, list(trail.states)
         state = states[min(stop, len(states) - 1)]
         for index in range(len(states) - 1, stop):
@@ -196,7 +198,7 @@ class Renderer:
 
         if trail.picture is not None or is_quick(range(begun, last + 1)):
             return None
-        lowest = max(begun, 1) if changed == last else changed + 1
+        lowest = 1 if changed == last else changed + 1
         stops = [stop for stop in range(lowest, last) if self._log.size(stop - 1) >= MIN_PREVIEW]
         fitting = [stop for stop in stops if is_quick(range(begun, stop))]
         return max(fitting) if fitting else min(stops, default=None)

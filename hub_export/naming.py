@@ -67,7 +67,7 @@ def read_names(path: Path) -> Names:
 
 
 def parse_names(values: Mapping[str, Any], noun: str) -> Names:
-    """`values` as a names file has them, checked. Raises PackFormatError with the place of the first problem in `noun`."""
+    """`values`, those of a names file, checked. Raises PackFormatError with the place of the first problem."""
     try:
         # TOML writes 3 for 3.0 and has no tuples: lax here, the pack's own checks are strict
         return Names.model_validate(values, strict=False)

@@ -201,5 +201,7 @@ def test_edits_that_share_no_layer_or_move_nothing_do_not_overlap() -> None:
     assert overlap(toy_direction("a", (0, 4)), toy_direction("a", (4, 8))) == 0.0
     assert overlap(Edit(), toy_direction()) == overlap(toy_direction(), 0 * toy_direction()) == 0.0
     assert overlap(toy_direction("a", (0, 2)), 0 * toy_direction("b", (0, 8)) + toy_direction("c", (2, 4))) == 0.0
+    rows = replace(toy_direction("rows", (0, 8)), vector=toy_direction().vector.repeat(8, 1))  # beyond what moves
+    assert overlap(toy_direction("a", (0, 2)), 0 * rows + toy_direction("a", (0, 2))) == pytest.approx(1.0)
     with pytest.raises(InvalidCodes, match="rows of 12 and 16 numbers"):
         overlap(toy_direction(), toy_direction(dim=12))

@@ -105,13 +105,13 @@ STAGE_SECONDS = {"b4": 1.0, "b8": 1.0, "b16": 1.0, "b32": 2.0, "b64": 4.0, "b128
 class Bench:
     """A 128 px generator (12 rows of 16) whose stages take STAGE_SECONDS for each picture, on a clock of its own."""
 
-    def __init__(self, architecture: str = "skip", **settings: int):
+    def __init__(self, architecture: str = "skip", channels: dict[int, int] | None = None, **settings: int):
         config = StyleGAN2Config(
             z_dim=16,
             c_dim=0,
             w_dim=16,
             resolution=128,
-            channels={2**i: 4 for i in range(2, 8)},
+            channels={2**i: 4 for i in range(2, 8)} | (channels or {}),
             num_mapping_layers=1,
             architecture=architecture,  # type: ignore[arg-type]
         )
@@ -267,6 +267,22 @@ def test_several_pictures_share_the_time_and_the_size() -> None:
     assert [p.shape if p is not None else None for p in previews] == [(3, 64, 64, 3), (3, 32, 32, 3), (3, 32, 32, 3)]
 
 
+def test_a_picture_finished_by_another_visitor_meanwhile_changes_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(batch_size=1)
+    codes = bench.codes(1, 2)
+    bench.renderer.render(codes)
+    plan = bench.renderer._plan
+
+    def plan_and_finish(*given: object) -> int | None:
+        stop = plan(*given)  # type: ignore[arg-type]
+        bench.renderer.render(codes[:1], EARLY * 1.0)
+        return stop
+
+    monkeypatch.setattr(bench.renderer, "_plan", plan_and_finish)
+    previews = bench.renderer.preview(codes, EARLY * 1.0, seconds=0.1)
+    assert previews is not None and previews.shape == (2, 32, 32, 3)
+
+
 @pytest.mark.parametrize("name", TOYS)
 def test_every_family_answers_a_preview(name: str) -> None:
     generator = TOYS[name]()
@@ -301,6 +317,23 @@ def test_the_trail_is_bounded_and_says_its_size() -> None:
     moved = small.renderer.render(codes, LAST * 1.0)
     assert small.take_ran() == ["b64", "b128"]
     assert is_finished(small.generator, moved, codes, LAST * 1.0)
+
+
+def test_a_trail_that_is_cut_has_no_gap() -> None:
+    """A stage whose state did not fit is followed by one whose state would."""
+    bench = Bench(channels={32: 64}, max_trail_bytes=4 * 32**2 * 64)
+    bench.renderer.render(bench.codes(1))
+    bench.take_ran()
+    moved = bench.renderer.render(bench.codes(1), LATE * 1.0)
+    assert bench.take_ran() == ["b32", "b64", "b128"]
+    assert is_finished(bench.generator, moved, bench.codes(1), LATE * 1.0)
+
+
+def test_who_changes_his_codes_gets_another_picture() -> None:
+    renderer, codes = Renderer(GENERATOR), CODES.clone()
+    renderer.render(codes)
+    codes += 0.5
+    assert np.array_equal(renderer.render(codes), Renderer(GENERATOR).render(codes))
 
 
 def test_who_changes_a_picture_changes_only_his_own() -> None:

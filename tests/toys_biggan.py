@@ -12,22 +12,22 @@ LAYERS = ((0, 16, 16), (1, 16, 16), (0, 16, 16), (1, 16, 8), (0, 8, 8))
 LAYERS += ((1, 8, 4), (0, 4, 4), (1, 4, 2), (0, 2, 2), (1, 2, 1))
 
 
-def toy_config() -> BigGANConfig:
+def toy_config(num_classes: int = 5) -> BigGANConfig:
     return BigGANConfig(
         output_dim=128,
         z_dim=12,
         class_embed_dim=12,
         channel_width=4,
-        num_classes=5,
+        num_classes=num_classes,
         layers=tuple(BlockLayout(bool(up), inside, outside) for up, inside, outside in LAYERS),
         attention_layer_position=8,
         n_stats=11,
     )
 
 
-def toy_biggan(seed: int = 0) -> BigGAN:
+def toy_biggan(seed: int = 0, *, num_classes: int = 5) -> BigGAN:
     """128 px, 11 layers of 25, 5 classes, 11 rows of statistics that differ."""
-    generator = BigGAN(toy_config())
+    generator = BigGAN(toy_config(num_classes))
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in generator.state_dict().items():

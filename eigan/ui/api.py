@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
@@ -150,7 +151,7 @@ class Endpoints:
 
     def __init__(self, studios: Studios, finder: Finder):
         self.studios, self.finder = studios, finder
-        self._shelf = Shelf(SHELF_BYTES)
+        self._shelf = Shelf("api", SHELF_BYTES)
         self._drawing = Lock()
 
     def edit(
@@ -169,9 +170,9 @@ class Endpoints:
         """Make a picture with a GAN and move it along named directions, such as a smile or an age.
 
         Args:
-            pack: what /packs calls `pack`: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0
+            pack: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0; `packs` lists them
             seed: a whole number from 0; the same seed gives the same picture
-            amounts: direction name to amount, in standard deviations; /directions lists the names and their ranges
+            amounts: direction name to amount, in standard deviations; `directions` lists names and ranges
             truncation_psi: 0 is the average picture, 1 the full variety
             class_index: the class to draw, by number or ImageNet name, of a generator that has classes
             further: more packs of the same generator, whose directions may be used too
@@ -217,9 +218,9 @@ class Endpoints:
         """Show what one direction does: a strip of pictures along it, from its low to its high end.
 
         Args:
-            pack: what /packs calls `pack`: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0
+            pack: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0; `packs` lists them
             seed: a whole number from 0; the same seed gives the same picture
-            direction: the name of the direction, one that /directions lists
+            direction: the name of the direction, one that `directions` lists
             low: the amount of the first picture, in standard deviations; left out, the low end of the direction's range
             high: the amount of the last picture; left out, the high end of the direction's range
             steps: how many pictures, 2 to 15
@@ -289,7 +290,7 @@ class Endpoints:
         """List what a pack can move: its directions, with their ranges, and its presets.
 
         Args:
-            pack: what /packs calls `pack`: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0
+            pack: a bundled pack's name, such as heads, or a Hub id such as user/name@v1.0.0; `packs` lists them
 
         Returns:
             the directions, in the pack's order
@@ -319,6 +320,18 @@ def add_endpoints(studios: Studios, finder: Finder) -> None:
     for endpoint in (endpoints.edit, endpoints.sweep, endpoints.packs, endpoints.directions):
         name: str = endpoint.__name__
         gr.api(announced(endpoint, doorway), api_name=name, concurrency_id="api", concurrency_limit=None)
+
+
+def wants_mcp(asked: bool | None, environ: Mapping[str, str]) -> bool:
+    """Whether the endpoints are to be tools of an MCP server: as asked, else as $GRADIO_MCP_SERVER says.
+
+    Raises:
+        EiganError: they are, and the package for it is not installed.
+    """
+    wanted = environ.get("GRADIO_MCP_SERVER", "").lower() == "true" if asked is None else asked
+    if wanted and find_spec("mcp") is None:
+        raise EiganError('the MCP server needs one more package; install it with: pip install "mcp>=1.30,<2"')
+    return wanted
 
 
 class Doorway:

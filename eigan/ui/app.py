@@ -9,15 +9,19 @@ from typing import Any
 import gradio as gr
 
 from eigan import sources
-from eigan.ui import scripts
-from eigan.ui.api import add_endpoints
+from eigan.ui import limits, scripts
+from eigan.ui.api import add_endpoints, wants_mcp
+from eigan.ui.compare import lay_out_compare, listen_compare
+from eigan.ui.compose import lay_out_compose, listen_compose
 from eigan.ui.desk import IN_BROWSER, MOVE, OPEN, Desk
 from eigan.ui.editor import Editor, Prepared, Scene, Updates, plainly
+from eigan.ui.explore import lay_out_explore, listen_explore
 from eigan.ui.finding import Finder
 from eigan.ui.history import History
 from eigan.ui.page import TITLE, lay_out
 from eigan.ui.session import Studios
 from eigan.ui.style import CSS, theme
+from eigan.ui.take import lay_out_take, listen_take
 
 KEEP_FILES = (3600, 24 * 3600)  # seconds: look every hour, delete pictures after a day
 MAX_QUEUE = 256
@@ -42,18 +46,33 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
         _listen_for_openings(app, desk)
         _listen_for_moves(desk)
         _listen_for_history(desk)
+        with tabs.compose:
+            compose = lay_out_compose()
+        listen_compose(desk, compose)
+        with tabs.compare:
+            compare = lay_out_compare(tabs.compare)
+        listen_compare(desk, compare)
+        with tabs.take:
+            take = lay_out_take(tabs.take)
+        listen_take(desk, take)
+        with tabs.explore:
+            explore = lay_out_explore(tabs.explore, hosted=studios.hosted)
+        listen_explore(desk, explore)
         add_endpoints(studios, Finder(hosted=studios.hosted))
-    app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4)
+    app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4, api_open=False)
     return app
 
 
-def launch(app: gr.Blocks, *, port: int | None = None, prevent_thread_lock: bool = False) -> str:
+def launch(
+    app: gr.Blocks, *, port: int | None = None, mcp: bool | None = None, prevent_thread_lock: bool = False
+) -> str:
     """Serve `app` and return its address; blocks until interrupted unless told otherwise.
 
-    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are respected; a port given here comes first.
+    GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are respected; a port given here comes first. mcp: whether its endpoints
+    are tools of an MCP server, too; None asks GRADIO_MCP_SERVER.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken. EiganError: an MCP server is wanted, and its package is not there.
     """
     _, address, _ = app.launch(
         server_port=port,
@@ -63,7 +82,12 @@ def launch(app: gr.Blocks, *, port: int | None = None, prevent_thread_lock: bool
         js=scripts.ON_LOAD,
         ssr_mode=False,
         share=False,
-        max_file_size="16mb",
+        mcp_server=wants_mcp(mcp, os.environ),
+        max_file_size=limits.MAX_FILE,
+        state_session_capacity=limits.MAX_SESSIONS,
+        app_kwargs={"middleware": limits.middleware()},
+        enable_monitoring=False,
+        run_history=False,
         footer_links=["api", "settings"],
     )
     return str(address)

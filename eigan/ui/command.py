@@ -11,12 +11,16 @@ from eigan.ui.app import build_app, launch
 
 Port = Annotated[int | None, typer.Option(help="Port to serve on; GRADIO_SERVER_PORT or 7860 when left out.")]
 Pack = Annotated[str | None, typer.Option(help="Pack to open with: a bundled name, a folder or a Hub id@version.")]
+Mcp = Annotated[
+    bool | None,
+    typer.Option("--mcp/--no-mcp", help="Serve the endpoints as MCP tools, too; GRADIO_MCP_SERVER when left out."),
+]
 
 
-def open_app(port: Port = None, pack: Pack = None) -> None:
+def open_app(port: Port = None, pack: Pack = None, mcp: Mcp = None) -> None:
     """Sliders for GANs, in the browser."""
     try:
-        launch(build_app(pack), port=port)
+        launch(build_app(pack), port=port, mcp=mcp)
     except (EiganError, OSError) as error:
         typer.echo(f"eigan: {error}", err=True)
         raise typer.Exit(1) from None

@@ -311,6 +311,7 @@ class Editor:
             page.overlap: overlaps(studio, recipe),
             page.undo: gr.update(interactive=history.at > 0),
             page.redo: gr.update(interactive=history.at < len(history.steps) - 1),
+            page.start: gr.update(visible=recipe.latent is not None),
         }
         if view.comparing:
             before = self._before(studio, recipe, seeds)

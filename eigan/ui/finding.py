@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from eigan import hub, sources
 from eigan.errors import EiganError, HubError, UnknownName
+from eigan.hub_errors import is_transient
 
 if TYPE_CHECKING:
     from hub_export.catalogue import Listing
@@ -29,12 +30,12 @@ SHOWN_NAMES = 4
 MAX_SHOWN_NAME = 24
 REMEMBERED_SECONDS = 300.0
 FAILED_SECONDS = 15.0  # a failure is told again without asking
+DOWN_SECONDS = 30.0  # a Hub that cannot be reached, or limits how often it is asked, is not asked anything
 PATIENCE = 12.0  # seconds a person waits; the answer is kept when it comes later
 MAX_REMEMBERED = 128
 MAX_AT_ONCE = 6  # questions on their way
 WINDOW = 300.0  # seconds in which a hosted page makes at most so many requests; the Hub's own limit is about 500
 REQUESTS = 240
-COLUMNS = ("pack", "version", "directions", "generator", "licence", "likes")
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -127,7 +128,9 @@ class Finder:
 
     def __init__(self, *, hosted: bool = False, clock: Callable[[], float] = time.monotonic):
         self.hosted = hosted
+        self._clock = clock
         self._allowance = Allowance(clock=clock)
+        self._down: tuple[float, str] = (0.0, "")  # until when the Hub is not asked at all, and why
         self._packs: Remembered[tuple[str, str], list[Listing]] = Remembered(clock)
         self._versions: Remembered[str, list[str]] = Remembered(clock)
 
@@ -157,19 +160,29 @@ class Finder:
     def _search(self, words: str, generator: str) -> list[Listing]:
         from hub_export.catalogue import list_packs
 
-        self._spend(1 + MAX_FOUND)
-        with sensible("the list of packs"):
+        with self._asking("the list of packs", 1 + MAX_FOUND):
             found = list_packs(search=words, generator=generator, limit=MAX_FOUND, token=self._token)
             return [listing for listing in found if is_openable(listing)]
 
     def _list_versions(self, repo_id: str) -> list[str]:
-        self._spend(1)
-        with sensible(f"the versions of {repo_id}"):
+        with self._asking(f"the versions of {repo_id}", 1):
             return hub.list_versions(repo_id, token=self._token)
 
-    def _spend(self, requests: int) -> None:
+    @contextmanager
+    def _asking(self, what: str, requests: int) -> Iterator[None]:
+        """Around a question. A Hub that is down is left alone for a while: its client's threads hang for minutes."""
+        until, reason = self._down
+        if self._clock() < until:
+            raise HubError(reason)
         if self.hosted:
             self._allowance.spend(requests)
+        try:
+            with sensible(what):
+                yield
+        except HubError as error:
+            if error.__cause__ is not None and is_transient(error.__cause__):
+                self._down = (self._clock() + DOWN_SECONDS, str(error))
+            raise
 
     def _is_here(self, source: str) -> bool:
         if sources.bundled_path(source):
@@ -227,7 +240,7 @@ def source_of(listing: Listing) -> str:
 
 
 def row(listing: Listing) -> tuple[str, ...]:
-    """The pack as a line of a table, in the order of COLUMNS: plain text, to be escaped where it is shown."""
+    """Pack, version, directions, generator, licence and likes, each plain bounded text, to be escaped where shown."""
     from hub_export.markdown import one_line
 
     names = listing.directions[:SHOWN_NAMES]
@@ -236,7 +249,7 @@ def row(listing: Listing) -> tuple[str, ...]:
         listing.repo_id + (f" ({listing.access})" if listing.access else ""),
         listing.version or "no version",
         ", ".join(one_line(name)[:MAX_SHOWN_NAME] for name in names) + more,
-        listing.generator or "not stated",
+        listing.generator,
         listing.license or "not stated",
         f"{listing.likes:,}",
     )
@@ -246,7 +259,8 @@ def row(listing: Listing) -> tuple[str, ...]:
 def label(listing: Listing) -> str:
     """The pack on one line, for a list to choose from."""
     pack, version, directions, generator, license, likes = row(listing)
-    words = [f"{pack} {version}", directions, f"for {generator}", f"licence {license}", f"{likes} likes"]
+    made_for = f"for {generator}" if generator else "generator not stated"
+    words = [f"{pack} {version}", directions, made_for, f"licence {license}", f"{likes} likes"]
     return " · ".join(word for word in words if word)
 
 

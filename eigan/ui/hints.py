@@ -92,4 +92,6 @@ def _measured(pack: DirectionPack) -> dict[str, str]:
 def _words(moved: Sequence[tuple[str, float]]) -> str:
     if not moved:
         return "moves little else"
-    return "also moves " + ", ".join(f"{WORDS.get(name, name)}\u00a0{'+' if value > 0 else '−'}" for name, value in moved)
+    return "also moves " + ", ".join(
+        f"{WORDS.get(name, name)}\u00a0{'+' if value > 0 else '−'}" for name, value in moved
+    )

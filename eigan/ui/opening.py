@@ -3,7 +3,7 @@ that is open. Everything that is shown here was written by strangers, and is esc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from eigan import hub
 from eigan.errors import EiganError, UnknownName
 from eigan.pack import DirectionPack
 from eigan.ui import scripts, served
-from eigan.ui.cards import provenance, read_card
+from eigan.ui.cards import Card, provenance, read_card
 from eigan.ui.desk import OPEN, Desk
 from eigan.ui.editor import Opened, Prepared, Scene, Updates, plainly
 from eigan.ui.finding import Finder, found_words, label, sentence, source_of
 from eigan.ui.fitting import FIT_METHODS, FitSource, parse_fit
 from eigan.ui.labels import escape_html
-from eigan.ui.panel import script
 from eigan.ui.session import Studio
 
 ASK: dict[str, Any] = {"concurrency_id": "hub", "concurrency_limit": 4, "api_visibility": "private"}
@@ -36,8 +35,9 @@ WARNED = "Mind"  # the fact that is set off from the others
 
 @dataclass(frozen=True, eq=False)
 class Opening:
-    """The tab's components. The states are the session's. told: key of the packs that facts and card are of."""
+    """The tab and its components. The states are the session's. told_...: key of the packs that is told of."""
 
+    place: gr.Tab
     words: gr.Textbox
     same: gr.Checkbox
     search: gr.Button
@@ -49,20 +49,24 @@ class Opening:
     fit: gr.Button
     fit_note: gr.HTML
     version: gr.Dropdown
+    version_note: gr.HTML
     facts: gr.HTML
     card: gr.HTML
     looked: gr.State  # whether the person has looked at the tab: before, nothing is fetched for it
-    told: gr.State
+    told_facts: gr.State
+    told_card: gr.State
+    told_versions: gr.State
 
 
-def lay_out_opening(*, hosted: bool = False) -> Opening:
-    """The tab's contents, inside the current tab."""
-    looked, told = gr.State(False), gr.State("")
+def lay_out_opening(place: gr.Tab, *, hosted: bool = False) -> Opening:
+    """The contents of the tab `place`, inside it."""
+    looked, told_facts, told_card, told_versions = gr.State(False), gr.State(""), gr.State(""), gr.State("")
     with gr.Column(elem_id="opening"):
         words, same, search, note, found, open_found = _finding()
         generator, method, fit, fit_note = _fitting(hosted)
-        version, facts, card = _telling()
+        version, version_note, facts, card = _telling()
     return Opening(
+        place=place,
         words=words,
         same=same,
         search=search,
@@ -74,16 +78,19 @@ def lay_out_opening(*, hosted: bool = False) -> Opening:
         fit=fit,
         fit_note=fit_note,
         version=version,
+        version_note=version_note,
         facts=facts,
         card=card,
         looked=looked,
-        told=told,
+        told_facts=told_facts,
+        told_card=told_card,
+        told_versions=told_versions,
     )
 
 
 def _finding() -> tuple[gr.Textbox, gr.Checkbox, gr.Button, gr.HTML, gr.Radio, gr.Button]:
     gr.HTML("<h2>Packs on the Hub</h2>", padding=False)
-    with gr.Row(elem_id="search-row"):
+    with gr.Row(elem_id="hub-row"):
         words = gr.Textbox(
             label="Search the Hub",
             info="a word of the pack's name; nothing finds the most downloaded",
@@ -93,14 +100,14 @@ def _finding() -> tuple[gr.Textbox, gr.Checkbox, gr.Button, gr.HTML, gr.Radio, g
             interactive=True,
             scale=4,
             min_width=200,
-            elem_id="search-words",
+            elem_id="hub-words",
         )
-        search = gr.Button("Search", size="md", scale=1, min_width=90, elem_id="search")
+        search = gr.Button("Search", size="md", scale=1, min_width=90, elem_id="hub-search")
     same = gr.Checkbox(
         label="Only packs for the generator that is open", value=False, container=False, elem_id="same-generator"
     )
-    note = gr.HTML("", elem_id="search-note", padding=False)
-    found = gr.Radio([], label="Packs found", visible=False, interactive=True, elem_id="found")
+    note = gr.HTML("", elem_id="hub-note", padding=False)
+    found = gr.Radio([], label="Packs found", visible=False, interactive=True, elem_id="hub-found")
     opens = gr.Button("Open this pack", size="md", variant="primary", visible=False, elem_id="open-found")
     return words, same, search, note, found, opens
 
@@ -125,7 +132,7 @@ def _fitting(hosted: bool) -> tuple[gr.Textbox, gr.Radio, gr.Button, gr.HTML]:
     return generator, method, fit, fit_note
 
 
-def _telling() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
+def _telling() -> tuple[gr.Dropdown, gr.HTML, gr.HTML, gr.HTML]:
     gr.HTML("<h2>The pack that is open</h2>", padding=False)
     version = gr.Dropdown(
         [],
@@ -136,10 +143,10 @@ def _telling() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
         interactive=True,
         elem_id="version",
     )
-    css = script("opening.css")
-    facts = gr.HTML("", elem_id="facts", padding=False, css_template=css)
-    card = gr.HTML("", elem_id="card", padding=False, css_template=css)
-    return version, facts, card
+    version_note = gr.HTML("", padding=False)
+    facts = gr.HTML("", elem_id="facts", padding=False, apply_default_css=False)
+    card = gr.HTML("", elem_id="card", padding=False, apply_default_css=False)
+    return version, version_note, facts, card
 
 
 def listen_opening(desk: Desk, tab: Opening, finder: Finder | None = None) -> None:
@@ -216,47 +223,59 @@ def _listen_for_choices(desk: Desk, tab: Opening) -> None:
 
 
 def _listen_for_packs(desk: Desk, tab: Opening, finder: Finder) -> None:
-    """Licence, provenance, card and versions of what is open, from the first look at the tab on."""
-    page = desk.page
+    """Licence, provenance, card and versions of what is open, from the first look at the tab on.
 
-    def look(opened: Opened | None, told: str) -> Iterator[Updates]:
-        yield {tab.looked: True}
-        yield from tell(opened, told, True)
+    Each comes in its own time, for the Hub may have to be asked for the last two; each is renewed only when another
+    pack is open than the one it tells of.
+    """
+    opened = desk.page.opened
 
-    def tell(opened: Opened | None, told: str, looked: bool) -> Iterator[Updates]:
-        if looked and opened is not None and opened["key"] != told:
-            yield from tell_of(desk, tab, finder, opened)
+    def listen(tell: Callable[[Opened], Any], told: gr.State, *outputs: Any) -> None:
+        def renew(opened: Opened | None, looked: bool, told: str) -> Any:
+            if not looked or opened is None or opened["key"] == told:
+                return tuple(gr.skip() for _ in (told, *outputs))
+            return opened["key"], *tell(opened)
 
-    outputs = [tab.told, tab.looked, tab.facts, tab.card, tab.version]
-    how = {"show_progress": "hidden", **ASK}
-    place = enclosing_tab(tab.words)
-    if place is not None:
-        place.select(look, [page.opened, tab.told], outputs, **how)
-    page.opened.change(tell, [page.opened, tab.told, tab.looked], outputs, **how)
+        gr.on(
+            [tab.looked.change, opened.change],
+            renew,
+            [opened, tab.looked, told],
+            [told, *outputs],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **ASK,
+        )
+
+    tab.place.select(lambda: True, None, tab.looked, show_progress="hidden", **ASK)
+    listen(lambda opened: (tell_facts(desk, opened),), tab.told_facts, tab.facts)
+    listen(lambda opened: (tell_card(desk, opened),), tab.told_card, tab.card)
+    listen(lambda opened: tell_versions(finder, opened), tab.told_versions, tab.version, tab.version_note)
 
 
-def tell_of(desk: Desk, tab: Opening, finder: Finder, opened: Opened) -> Iterator[Updates]:
-    """The tab's updates for what is open: what is known at once first, then what the Hub has to be asked for."""
+def tell_facts(desk: Desk, opened: Opened) -> str:
+    """HTML: what is known at once of the packs that are open."""
     try:
         studio = standing_studio(desk, opened)
-        packs = [studio.pack] if not studio.further else [desk.studios.load_pack(s) for s in sources_of(studio)]
+        return "".join(facts_html(pack, provenance(pack, studio.generator)) for pack in packs_of(desk, studio))
     except EiganError as error:
-        yield {tab.facts: note_html(sentence(error)), tab.card: "", tab.version: gr.update(visible=False)}
-        return
-    yield {
-        tab.told: opened["key"],
-        tab.facts: "".join(facts_html(pack, provenance(pack, studio.generator)) for pack in packs),
-        tab.card: "",
-        tab.version: gr.update(visible=False),
-    }
-    card = read_card(packs[0], token=desk.studios.token, show=serve_picture)
-    yield {tab.card: card_html(card.html, card.problem)}
+        return note_html(sentence(error))
+
+
+def tell_card(desk: Desk, opened: Opened) -> str:
+    """HTML: the card of the pack that is open, the first one's where there are several."""
     try:
-        versions = finder.versions_of(studio.source)
+        pack = packs_of(desk, standing_studio(desk, opened))[0]
     except EiganError as error:
-        yield {tab.card: card_html(card.html, card.problem, sentence(error))}
-        return
-    yield {tab.version: version_update(studio.source, versions)}
+        return note_html(sentence(error))
+    return card_html(pack, read_card(pack, token=desk.studios.token, show=serve_picture))
+
+
+def tell_versions(finder: Finder, opened: Opened) -> tuple[Any, str]:
+    """The list of the pack's versions, and why there is none."""
+    try:
+        return version_update(opened["source"], finder.versions_of(opened["source"])), ""
+    except EiganError as error:
+        return gr.update(visible=False), note_html(sentence(error))
 
 
 def standing_studio(desk: Desk, opened: Opened | None) -> Studio:
@@ -266,9 +285,11 @@ def standing_studio(desk: Desk, opened: Opened | None) -> Studio:
     return desk.studios.reopen(opened["key"], opened["source"], opened["further"])
 
 
-def sources_of(studio: Studio) -> list[str]:
-    """What opens each of the studio's packs."""
-    return [studio.source, *studio.further]
+def packs_of(desk: Desk, studio: Studio) -> list[DirectionPack]:
+    """The packs that are open, each as it was loaded. Raises EiganError."""
+    if not studio.further:
+        return [studio.pack]
+    return [desk.studios.load_pack(source) for source in (studio.source, *studio.further)]
 
 
 def version_source(source: str, version: str) -> str:
@@ -296,14 +317,6 @@ def fit_source(generator: str, method: str) -> FitSource:
     return found
 
 
-def enclosing_tab(component: Any) -> gr.Tab | None:
-    """The tab that the component lies in."""
-    block = component
-    while block is not None and not isinstance(block, gr.Tab):
-        block = block.parent
-    return block
-
-
 def serve_picture(data: bytes, name: str) -> str:
     """The address of a picture of a card, kept where the page's own files are."""
     return f"gradio_api/file={quote(served.lasting.put(data, Path(name).name))}"
@@ -324,9 +337,11 @@ def facts_html(pack: DirectionPack, facts: Sequence[tuple[str, str]]) -> str:
     return f'<section class="facts"><h3>{escape_html(pack.name)}</h3><dl>{items}</dl></section>'
 
 
-def card_html(card: str, *problems: str) -> str:
+def card_html(pack: DirectionPack, card: Card) -> str:
     """HTML: the card (safe already), under what went wrong with it."""
-    told = "".join(note_html(problem) for problem in problems if problem)
-    if not card:
+    told = note_html(card.problem) if card.problem else ""
+    if not card.html:
         return told
-    return f'{told}<details class="card"><summary>The card, as its author wrote it</summary>{card}</details>'
+    body = f'<div class="card" tabindex="0">{card.html}</div>'
+    words = f"The card of {pack.name}, as its author wrote it"
+    return f"{told}<details><summary>{escape_html(words)}</summary>{body}</details>"

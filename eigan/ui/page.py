@@ -39,6 +39,8 @@ class Page:
     reset: gr.Button
     download: gr.DownloadButton
     strip: gr.HTML  # of the history: panel.make_strip
+    start: gr.Row  # seen while the picture starts from a latent
+    to_seed: gr.Button
     seed: gr.Number
     shuffle: gr.Button
     count: gr.Radio
@@ -58,7 +60,7 @@ class Page:
         """What is renewed when the controls have come to rest."""
         return [
             *(self.picture, self.comparison, self.download, self.link, self.history, self.strip, self.overlap),
-            *(self.undo, self.redo),
+            *(self.undo, self.redo, self.start),
         ]
 
     @property
@@ -92,6 +94,7 @@ def lay_out(packs: Sequence[str], *, hosted: bool) -> tuple[Page, Tabs]:
             picture, comparison = _picture()
             comparing, undo, redo, reset, download = _under_picture()
             strip = make_strip("history")
+            start, to_seed = _start()
             seed, shuffle, count, psi, class_index, noise = _scene()
             link, upload = _sharing()
         with gr.Column(scale=6, min_width=320, elem_id="controls"):
@@ -121,6 +124,8 @@ def lay_out(packs: Sequence[str], *, hosted: bool) -> tuple[Page, Tabs]:
         reset=reset,
         download=download,
         strip=strip,
+        start=start,
+        to_seed=to_seed,
         seed=seed,
         shuffle=shuffle,
         count=count,
@@ -168,6 +173,13 @@ def _under_picture() -> tuple[gr.Checkbox, gr.Button, gr.Button, gr.Button, gr.D
         reset = gr.Button("Reset", size="md", elem_id="reset")
         download = gr.DownloadButton("Download PNG", size="md", variant="primary", elem_id="download")
     return comparing, undo, redo, reset, download
+
+
+def _start() -> tuple[gr.Row, gr.Button]:
+    with gr.Row(elem_id="start", visible=False) as start:
+        gr.HTML("<p>This picture starts from a latent, not from the seed.</p>", padding=False)
+        to_seed = gr.Button("Back to the seed", size="sm", min_width=120)
+    return start, to_seed
 
 
 def _picker(packs: Sequence[str], hosted: bool) -> tuple[gr.Dropdown, gr.Button]:

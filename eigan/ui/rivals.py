@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class Numbers:
 @dataclass(frozen=True)
 class Rival:
     """The edit as one pack makes it. direction: of its pack, by the pack's own name; amounts: in sigmas of it, for the
-    opposite of the edit and for the edit itself, whole hundredths.
+    opposite of the edit and for the edit itself, in whole hundredths unless its slider ends elsewhere.
 
     cosine: between what this and the chosen edit add to the codes. reason: why this direction. attribute: what it was
     chosen for, "" where that was not measured. reach: how much of the way it gets before its slider ends, 0 to 1.
@@ -67,7 +67,7 @@ class Rival:
     @property
     def numbers(self) -> Numbers | None:
         """What was measured of its direction, about the attribute or else about its own main one."""
-        entry = self.contender.entry(self.direction)
+        entry = entry_of(self.contender, self.direction)
         attribute = self.attribute or (entry.main if entry else "")
         return numbers_of(entry, attribute) if entry and attribute in entry.effects else None
 
@@ -87,10 +87,15 @@ def contender_of(pack: DirectionPack) -> Contender:
         return Contender(pack)
 
 
+def entry_of(contender: Contender, direction: Direction) -> DirectionMetrics | None:
+    """What was measured of `direction`; None when it now moves other layers than it was measured on."""
+    return contender.entry(direction) if contender.pack[direction.name].layers == direction.layers else None
+
+
 def chosen_edit(contender: Contender, direction: Direction, amount: float) -> Rival:
     """The edit that the others are compared with. direction: of the contender's pack, perhaps on other layers."""
-    attribute = _measured_main(contender, direction)
-    return Rival(contender, direction, (-amount, amount), 1.0, "chosen", attribute)
+    entry = entry_of(contender, direction)
+    return Rival(contender, direction, (_tidy(-amount), _tidy(amount)), 1.0, "chosen", entry.main if entry else "")
 
 
 def rival_of(chosen: Rival, other: Contender) -> Rival:
@@ -100,13 +105,13 @@ def rival_of(chosen: Rival, other: Contender) -> Rival:
 
 def default_amount(contender: Contender, direction: Direction) -> float:
     """An amount that shows what the direction does: 1.5 standard deviations of its main attribute, where that was
-    measured, else half its range; towards its longer end."""
+    measured, else half the way; forth, or back where the slider goes no other way."""
     low, high = direction.amount_range
-    end = high if high >= -low else low
-    entry = contender.entry(direction)
+    end = high or low
+    entry = entry_of(contender, direction)
     effect = abs(entry.effects[entry.main]) if entry and entry.main else 0.0
     wanted = TARGET / effect if effect > MIN_EFFECT else abs(end) / 2
-    return _tidy(math.copysign(min(wanted, abs(end)), end))
+    return math.copysign(min(_tidy(wanted), abs(end)), end)
 
 
 def numbers_of(entry: DirectionMetrics, attribute: str) -> Numbers:
@@ -144,16 +149,9 @@ def _names(account: Mapping[str, Any], depth: int) -> Iterator[str]:
             yield from _names(value, depth + 1)
 
 
-def _measured_main(contender: Contender, direction: Direction) -> str:
-    """The attribute that `direction` moves most; "" if it was not measured, or on other layers than it moves now."""
-    entry = contender.entry(direction)
-    known = entry is not None and contender.pack[direction.name].layers == direction.layers
-    return entry.main if entry and known else ""
-
-
 def _by_effect(chosen: Rival, other: Contender) -> Rival | None:
     """The direction of `other` that moves the same attribute, equally far; None where that cannot be told."""
-    entry = chosen.contender.entry(chosen.direction)
+    entry = entry_of(chosen.contender, chosen.direction)
     found = best_for(other, chosen.attribute) if chosen.attribute else None
     if entry is None or found is None:
         return None
@@ -188,10 +186,10 @@ def _rival(
     """`direction` moved by `factor` times the chosen amounts, as far as its ends let it."""
     low, high = ends
     wanted = [factor * amount for amount in chosen.amounts]
-    back, forth = (min(max(amount, low), high) for amount in wanted)
-    reach = forth / wanted[1] if wanted[1] else 1.0
+    back, forth = (min(max(_tidy(amount), low), high) + 0.0 for amount in wanted)  # no -0.0
+    reach = min(forth / wanted[1], 1.0) if wanted[1] else 1.0
     cosine = overlap(chosen.direction * chosen.amounts[1], direction * forth) if forth else 0.0
-    return Rival(other, direction, (_tidy(back), _tidy(forth)), cosine, reason, attribute, reach)
+    return Rival(other, direction, (back, forth), cosine, reason, attribute, reach)
 
 
 def _ends(direction: Direction, entry: DirectionMetrics) -> tuple[float, float]:
@@ -207,9 +205,4 @@ def _length(direction: Direction) -> float:
 
 def _tidy(amount: float) -> float:
     """Whole hundredths, so that links and sliders stay readable; never beyond what an edit may hold."""
-    return min(max(round(amount, 2), -MAX_AMOUNT), MAX_AMOUNT) + 0.0
-
-
-def rivals_of(chosen: Rival, others: Sequence[Contender]) -> list[Rival]:
-    """The chosen edit, then what each of `others` has for it, in order."""
-    return [chosen, *(rival_of(chosen, other) for other in others)]
+    return min(max(round(amount, 2), -MAX_AMOUNT), MAX_AMOUNT)

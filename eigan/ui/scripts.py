@@ -35,6 +35,9 @@ ON_LOAD = """() => {
     event.preventDefault();
     document.querySelector(event.shiftKey ? "#redo" : "#undo").click();
   });
+  for (const kind of ["focusin", "click"]) document.addEventListener(kind, event => {  // to type over the name there
+    if (event.target.matches?.("#class-index input")) event.target.select();
+  });
   const hint = () => document.querySelector("#hint");
   const seen = () => { try { return localStorage.getItem("eigan-hint") } catch { return null } };
   if (seen()) hint()?.remove();

@@ -23,7 +23,7 @@ from eigan.render import Pictures, Renderer, grid
 from eigan.reproduce import recipe_codes, recipe_edit, seed_codes
 from eigan.ui.history import thumbnail
 from eigan.ui.labels import shorten, slider_step
-from eigan.ui.session import SLOW, Studio
+from eigan.ui.session import Studio
 
 Tile = npt.NDArray[np.uint8]  # (h, w, 3)
 Progress = Callable[[int, int], None]  # done, of how many
@@ -101,7 +101,8 @@ def draw_sheet(
         raise PackFormatError(f"the sheet begins at direction {start + 1} of {len(directions)}; begin at the first")
     page = directions[start : start + PAGE]
     renderer = Renderer(studio.generator)  # its own: the sliders' goes on from where it stands
-    begun, rows, sketched = clock(), [], False
+    rows: list[Row] = []
+    begun, sketched = clock(), False
     with torch.inference_mode():
         codes = recipe_codes(recipe, studio.generator)
         options: dict[str, Any] = {"noise_mode": recipe.noise_mode, "pose": recipe.pose}

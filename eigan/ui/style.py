@@ -97,8 +97,8 @@ PICTURE = """
 """
 
 RANGES = """
-#psi input[type=range]::-webkit-slider-runnable-track { height: 6px !important; }
-#psi input[type=range]::-webkit-slider-thumb { background-color: var(--slider-color) !important;
+.block:not(#panel) > .wrap input[type=range]::-webkit-slider-runnable-track { height: 6px !important; }
+.block:not(#panel) > .wrap input[type=range]::-webkit-slider-thumb { background-color: var(--slider-color) !important;
   margin-top: -5px !important; border: 2px solid white; box-shadow: 0 1px 4px #0005 !important; }
 .dark .block input[type=range] { --neutral-200: var(--neutral-700); }
 """
@@ -125,8 +125,10 @@ PHONE = """
   #under-picture { order: 1 !important; }
   #picker-row, #badge { order: 2 !important; }
   #tabs { order: 3 !important; }
+  #tabs .tab-container button { padding-inline: 7px; font-size: var(--text-sm); }
   #history { order: 4 !important; }
 }
 """
 
-CSS = PAGE + PICTURE + RANGES + BADGE + script("panel.css") + PHONE
+SHEETS = ("panel", "compare", "explore", "compose", "take")
+CSS = "".join((PAGE, PICTURE, RANGES, BADGE, *(script(f"{name}.css") for name in SHEETS), PHONE))

@@ -1,7 +1,8 @@
-"""Controls that only some families have, in a real browser: StyleGAN3's pose, BigGAN's class and threshold."""
+"""Controls that only some families have, in a real browser: StyleGAN3's pose, BigGAN's class and threshold, noise."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,19 @@ import numpy as np
 import pytest
 
 from eigan import Pose, Renderer, seeded_z, sources
+from eigan.classes import find_class
 from eigan.generators.base import Generator
 from eigan.pack import DirectionPack
 from eigan.readers.safetensors import save_generator
-from eigan.ui.links import DEFAULT_SEED
+from eigan.recipe import PictureRecipe
+from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from hub_export.fit import fit
 from hub_export.recipe import Recipe
+from tests.toys import toy_generator
 from tests.toys_biggan import toy_biggan
 from tests.toys_stylegan3 import toy_stylegan3
 from tests.ui.conftest import Served
-from tests.ui.visitor import Pixels, Visitor
+from tests.ui.visitor import Pixels, Visitor, draw_directly, same
 
 
 def write_pack(generator: Generator, root: Path) -> DirectionPack:
@@ -57,11 +61,42 @@ def test_a_stylegan3_is_shifted_and_turned(visitor: Visitor, tmp_path: Path) -> 
     visitor.wait_for_pixels(picture(pack, None, 0.7), "the still picture again")
 
 
-def test_a_biggan_takes_classes_and_a_threshold_of_one_at_most(visitor: Visitor, tmp_path: Path) -> None:
-    pack = write_pack(toy_biggan(), tmp_path)
+def test_a_biggan_takes_classes_by_name_and_a_threshold_of_one_at_most(visitor: Visitor, tmp_path: Path) -> None:
+    pack = write_pack(toy_biggan(num_classes=1000), tmp_path)
     visitor.load(pack.source)
     visitor.wait_for_pixels(picture(pack, 0, 0.7), "class 0")
     assert visitor.slider("Truncation psi").get_attribute("max") == "1"
-    visitor.page.locator("#class-index input").fill("2")
-    visitor.wait_for_pixels(picture(pack, 2, 0.7), "class 2")
+    box = visitor.page.locator("#class-index input")
+    box.click()
+    box.press_sequentially("husky")
+    visitor.page.get_by_role("option", name="husky").click()
+    husky = find_class("siberian husky")
+    visitor.wait_for_pixels(picture(pack, husky, 0.7), "the husky")
+    visitor.wait_until(lambda: visitor.recipe().class_index == husky, "the link that says so")
     assert visitor.page.locator("#pose input").count() == 0
+
+
+def test_classes_without_names_go_by_their_number(visitor: Visitor, tmp_path: Path) -> None:
+    pack = write_pack(toy_biggan(), tmp_path)
+    visitor.load(pack.source)
+    visitor.page.locator("#class-index input").click()
+    visitor.page.get_by_role("option", name="2", exact=True).click()
+    visitor.wait_for_pixels(picture(pack, 2, 0.7), "class 2")
+
+
+def test_noise_can_be_left_out(visitor: Visitor, tmp_path: Path) -> None:
+    pack = write_pack(toy_generator(), tmp_path)
+    start = PictureRecipe(pack.source, DEFAULT_SEED, DEFAULT_PSI)
+    noisy, clean = draw_directly(start, pack), draw_directly(replace(start, noise_mode="none"), pack)
+    assert not same(noisy, clean)
+    assert visitor.page.get_by_label("Noise").count() == 0, "the bundled generator has none"
+    visitor.load(pack.source)
+    visitor.wait_for_pixels(noisy, "the picture with noise")
+    visitor.page.get_by_label("Noise").uncheck()
+    visitor.wait_for_pixels(clean, "the picture without")
+    visitor.wait_until(lambda: visitor.recipe().noise_mode == "none", "the link that says so")
+    visitor.page.goto(visitor.link())
+    visitor.wait_for_pixels(clean, "the picture of the link")
+    assert not visitor.page.get_by_label("Noise").is_checked()
+    visitor.page.get_by_label("Noise").check()
+    visitor.wait_for_pixels(noisy, "the picture with noise again")

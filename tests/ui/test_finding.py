@@ -132,7 +132,25 @@ def test_a_hub_that_fails_is_told_and_not_asked_again_at_once(
             call()
         assert len(shelf.log) == asked, "it was told from memory"
     shelf.faults.clear()
-    clock.now += finding.FAILED_SECONDS
+    clock.now += finding.DOWN_SECONDS
+    assert len(finder.find_packs()) == 3
+
+
+def test_a_hub_that_is_down_is_left_alone_for_a_while(shelf: FakeHub) -> None:
+    clock = Clock()
+    finder = Finder(clock=clock)
+    with pytest.raises(HubError, match="is not on"):
+        finder.versions_of("nobody/nothing")
+    assert finder.versions_of("bob/hats") == ["v2.0.0"], "what is missing says nothing of the rest"
+    shelf.fault(".", times=-1, drop=True)
+    asked = []
+    for n in range(20):
+        with pytest.raises(HubError, match="cannot be reached"):
+            finder.find_packs(f"word {n}")
+        asked.append(len(shelf.log))
+    assert len(set(asked)) == 1, "one question alone was asked"
+    shelf.faults.clear()
+    clock.now += finding.DOWN_SECONDS
     assert len(finder.find_packs()) == 3
 
 
@@ -261,7 +279,7 @@ def test_labels_and_sources() -> None:
     assert label(LISTING) == "alice/smiles v1.0.0 · smile · for acme/faces · licence cc0-1.0 · 5 likes"
     assert source_of(LISTING) == "alice/smiles@v1.0.0"
     plain = replace(LISTING, version="", directions=(), license="", generator="")
-    assert label(plain) == "alice/smiles no version · for not stated · licence not stated · 5 likes"
+    assert label(plain) == "alice/smiles no version · generator not stated · licence not stated · 5 likes"
     assert source_of(plain) == "alice/smiles"
 
 

@@ -15,7 +15,16 @@ from eigan.generators.base import Generator
 from eigan.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from eigan.readers.safetensors import save_generator
 from eigan.ui import fitting
-from eigan.ui.fitting import FitSource, fit_pack, layer_groups, num_samples, open_generator, parse_fit, pinned
+from eigan.ui.fitting import (
+    FitSource,
+    fit_pack,
+    is_fixed,
+    layer_groups,
+    num_samples,
+    open_generator,
+    parse_fit,
+    pinned,
+)
 from tests.fakehub.server import FakeHub
 from tests.generators.test_contract import TOYS
 from tests.toys import toy_generator
@@ -225,6 +234,14 @@ def test_larger_mapping_networks_draw_fewer_codes() -> None:
 
 
 # sources that do not drift
+
+
+@pytest.mark.parametrize(
+    ("generator", "fixed"),
+    [("toy", True), ("a/b@v1.0.0", True), ("a/b@" + "c" * 40, True), ("a/b", False), ("a/b@dev", False), ("/x", False)],
+)
+def test_what_stays_the_same_while_the_page_runs(toy_bundles: Path, generator: str, fixed: bool) -> None:
+    assert is_fixed(FitSource("sefa", generator)) is fixed
 
 
 def test_an_unpinned_generator_is_pinned(hub: FakeHub, generator_files: dict[str, bytes]) -> None:

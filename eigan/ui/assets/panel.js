@@ -6,8 +6,9 @@ const INTENSITY = { low: 0, high: 1.5, step: 0.05 };
 const POSE = ["x", "y", "angle"];
 
 let key = "", turn = "", plans = [], poses = [], presets = [], numLayers = 1;
-let base = {}, layers = {}, pose = {}, keep = new Set(), locked = {}, pressed = {};
-let rows = new Map(), settling = 0, asked = 0, waiting = null;
+const named = (values = {}) => Object.assign(Object.create(null), values); // a name may be "constructor" or "__proto__"
+let base = named(), layers = named(), pose = {}, keep = new Set(), locked = named(), pressed = named();
+let rows = new Map(), settling = 0, asked = 0;
 
 const make = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
@@ -45,6 +46,18 @@ function flip(button, on = button.getAttribute("aria-pressed") !== "true") {
 function added(name) {
   return presets.reduce((sum, p) => sum + (pressed[p.name] || 0) * (p.amounts[name] || 0), 0);
 }
+function recognised(amounts) { // presets that are on by the look of it, the largest first: after undo, or from a link
+  const left = named(amounts), found = named(), size = (preset) => Object.keys(preset.amounts).length;
+  for (const preset of [...presets].sort((a, b) => size(b) - size(a))) {
+    const moves = Object.entries(preset.amounts);
+    const share = tidy((left[moves[0][0]] || 0) / moves[0][1]);
+    if (!(share > 0 && share <= INTENSITY.high)) continue;
+    if (!moves.every(([name, amount]) => Math.abs((left[name] || 0) - share * amount) < 1e-5)) continue;
+    found[preset.name] = share;
+    for (const [name, amount] of moves) left[name] -= share * amount;
+  }
+  return found;
+}
 function total(name) {
   return name in locked ? locked[name] : tidy((base[name] || 0) + added(name));
 }
@@ -52,13 +65,16 @@ function put(name, value) {
   base[name] = value - added(name);
 }
 
+function tell(moving) { // where everything stands, for whatever is sent next
+  const amounts = named();
+  for (const plan of plans) if (total(plan.name)) amounts[plan.name] = total(plan.name);
+  props.value = { turn, moving, amounts: { ...amounts }, layers: { ...layers }, keep: [...keep],
+    locked: Object.keys(locked), pose: POSE.map((axis) => pose[axis] || 0), pressed: { ...pressed } };
+}
 function send(moving) {
   clearTimeout(settling);
   cancelAnimationFrame(asked);
-  const amounts = {};
-  for (const plan of plans) if (total(plan.name)) amounts[plan.name] = total(plan.name);
-  props.value = { turn, moving, amounts, layers: { ...layers }, keep: [...keep], locked: Object.keys(locked),
-    pose: POSE.map((axis) => pose[axis] || 0), pressed: { ...pressed } };
+  tell(moving);
   trigger("input");
   if (moving) settling = setTimeout(() => send(false), SETTLE);
 }
@@ -172,7 +188,7 @@ function tellKept() {
 function askLayers(row) {
   const open = row.foot.querySelector(".layers-box");
   row.where.setAttribute("aria-expanded", String(!open));
-  if (open) { open.remove(); return; }
+  if (open) { open.remove(); row.where.focus(); return; }
   const { name } = row.plan;
   const box = make("input", { type: "text", "aria-label": `Layers that ${name} moves`, value: layers[name] || row.plan.layers,
     size: 6, maxlength: 9 });
@@ -209,9 +225,12 @@ function drawPresets() {
   intensities.replaceChildren();
   for (const preset of presets) {
     const names = Object.entries(preset.amounts).map(([name, amount]) => `${name} ${amount > 0 ? "+" : ""}${amount}`);
-    chips.append(make("button", { type: "button", class: preset.own ? "chip own" : "chip", text: preset.name,
+    const chip = make("button", { type: "button", class: preset.own ? "chip own" : "chip", text: preset.name,
       title: `${preset.description ? `${preset.description} ` : ""}(${names.join(", ")})`,
-      "aria-pressed": String(preset.name in pressed), onclick: () => press(preset) }));
+      "aria-pressed": String(preset.name in pressed), onclick: () => press(preset) });
+    chips.append(!preset.own ? chip : make("span", { class: "own-chip" }, chip,
+      make("button", { type: "button", class: "tool", "aria-label": `Remove preset ${preset.name}`, title: "Remove", text: "✕",
+        onclick: () => trigger("delete", { preset: preset.name }) })));
     if (preset.name in pressed) intensities.append(intensity(preset));
   }
   element.querySelector(".presets").hidden = !presets.length;
@@ -242,9 +261,9 @@ function intensity(preset) {
 function press(preset) {
   if (preset.name in pressed) delete pressed[preset.name]; else pressed[preset.name] = 1;
   widen(preset);
-  const last = document.activeElement?.textContent;
   drawPresets();
-  [...chips.children].find((chip) => chip.textContent === last)?.focus();
+  [...chips.querySelectorAll(".chip")].find((chip) => chip.textContent === preset.name)?.focus();
+  filter();
   send(false);
 }
 
@@ -261,12 +280,13 @@ function widen(preset) { // two presets together may go beyond a slider's ends: 
 }
 
 function resetAll() {
-  base = {};
-  pressed = {};
+  base = named();
+  pressed = named();
   pose = {};
   drawPresets();
   for (const row of rows.values()) paint(row);
   for (const row of poseRows) paint(row);
+  filter();
   send(false);
 }
 
@@ -286,17 +306,28 @@ function filter() {
 
 let poseRows = [];
 
+function takePresets(value) { // others of the same opening: the sliders stay where they are by now
+  const totals = named(Object.fromEntries(plans.map(({ name }) => [name, total(name)])));
+  presets = JSON.parse(JSON.stringify(value.presets));
+  pressed = named(value.pressed);
+  for (const { name } of plans) base[name] = totals[name] - added(name);
+  drawPresets();
+  tell(false);
+}
+
 function take(value) {
   if (!value || !value.plans) return;
+  if (value.turn === turn) { takePresets(value); return; }
   const sameSliders = value.key === key && value.plans.length === plans.length
     && value.plans.every((plan, i) => plan.name === plans[i].name);
   ({ key, turn, plans, poses, presets, num_layers: numLayers } = JSON.parse(JSON.stringify(value)));
-  base = { ...value.amounts };
-  layers = { ...value.layers };
+  layers = named(value.layers);
   keep = new Set(value.keep);
   pose = Object.fromEntries(POSE.map((axis, i) => [axis, value.pose[i]]));
-  pressed = {};
-  locked = Object.fromEntries(value.locked.map((name) => [name, value.amounts[name] || 0]));
+  pressed = recognised(value.amounts);
+  base = named(value.amounts);
+  for (const name of Object.keys(base)) base[name] -= added(name);
+  locked = named(Object.fromEntries(value.locked.map((name) => [name, value.amounts[name] || 0])));
   if (sameSliders) {
     for (const plan of plans) {
       const row = rows.get(plan.name);
