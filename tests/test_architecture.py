@@ -73,7 +73,7 @@ def test_space_requirements_are_the_packages_own() -> None:
     readers bring."""
     project = (ROOT / "pyproject.toml").read_text()
     declared = set(re.findall(r'^  "(.+)",$', project.split("dependencies = [")[1].split("]")[0], re.M))
-    declared |= set(re.findall(r'"(.+?)"', project.split("\napp = [")[1].split("]")[0]))
+    declared |= set(re.findall(r'"(.+?)"', project.split("\napp = [")[1].split("]\n")[0]))
     declared = {line.split(",")[0] for line in declared if not line.startswith(("torch", "tomli", "gradio"))}
     listed = {
         line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")

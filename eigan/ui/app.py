@@ -18,6 +18,7 @@ from eigan.ui.editor import Editor, Prepared, Scene, Updates, plainly
 from eigan.ui.explore import lay_out_explore, listen_explore
 from eigan.ui.finding import Finder
 from eigan.ui.history import History
+from eigan.ui.opening import lay_out_opening, listen_opening
 from eigan.ui.page import TITLE, lay_out
 from eigan.ui.session import Studios
 from eigan.ui.style import CSS, theme
@@ -58,7 +59,11 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
         with tabs.explore:
             explore = lay_out_explore(tabs.explore, hosted=studios.hosted)
         listen_explore(desk, explore)
-        add_endpoints(studios, Finder(hosted=studios.hosted))
+        finder = Finder(hosted=studios.hosted)
+        with tabs.open:
+            opening = lay_out_opening(tabs.open, hosted=studios.hosted)
+        listen_opening(desk, opening, finder)
+        add_endpoints(studios, finder)
     app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4, api_open=False)
     return app
 

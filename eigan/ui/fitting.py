@@ -56,7 +56,9 @@ def parse_fit(source: str) -> FitSource | None:
     return FitSource(method.lower(), generator)
 
 
-def open_generator(source: str, *, hosted: bool, token: str | bool | None = None) -> Generator:
+def open_generator(
+    source: str, *, hosted: bool, token: str | bool | None = None, offline: bool = False
+) -> Generator:
     """The generator that a person named. hosted: a stranger did, so it is a bundled one or one of the Hub, of bounded
     size, and fetched without a token.
 
@@ -67,13 +69,13 @@ def open_generator(source: str, *, hosted: bool, token: str | bool | None = None
     text = source.strip()
     if hosted:
         _check_allowed(text)
-        return sources.load_generator(text, token=False, max_bytes=MAX_HOSTED_BYTES)
+        return sources.load_generator(text, token=False, offline=offline, max_bytes=MAX_HOSTED_BYTES)
     if is_url(text) and without_secrets(text) != text:
         raise FitError(
             "the address holds a user or a query, which would stand in every link and picture made here; give one "
             "without, or download the file and give its path"
         )
-    return sources.load_generator(text, token=token)
+    return sources.load_generator(text, token=token, offline=offline)
 
 
 def _check_allowed(text: str) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +33,8 @@ from eigan.pose import STILL
 from eigan.recipe import MAX_SOURCE, PictureRecipe, write_png
 from eigan.render import Pictures, Renderer, grid
 from eigan.reproduce import draw, recipe_codes, recipe_edit, seed_codes
-from eigan.ui.fitting import fit_pack, open_generator, parse_fit, pinned
+from eigan.ui.disk import HubCache, cache_budget
+from eigan.ui.fitting import MAX_HOSTED_BYTES, fit_pack, is_fixed, open_generator, parse_fit, pinned
 from eigan.ui.hints import hints_of
 
 if TYPE_CHECKING:
@@ -82,6 +85,12 @@ class Recent(Generic[K, V]):
             found = self._values.get(key)
         return found.result() if found else None
 
+    def values(self) -> list[V]:
+        """All that are made."""
+        with self._lock:
+            futures = list(self._values.values())
+        return [future.result() for future in futures if future.done() and not future.exception()]
+
 
 @dataclass(frozen=True, eq=False)
 class Studio:
@@ -98,6 +107,12 @@ class Studio:
     renderer: Renderer
     hints: Mapping[str, str] = field(default_factory=dict)
     pictures: Recent[str, bytes] = field(default_factory=lambda: Recent(MAX_PICTURES))
+
+    @property
+    def origins(self) -> list[str]:
+        """Everything that was opened for it: packs, and their generator."""
+        fits = (parse_fit(text) for text in (self.source, *self.further))
+        return [self.source, *self.further, self.pack.made_for.source, *(fit.generator for fit in fits if fit)]
 
     @property
     def has_truncation(self) -> bool:
@@ -180,6 +195,7 @@ class Studios:
         self._fitted: Recent[str, DirectionPack] = Recent(MAX_PACKS)
         self._generators: Recent[str, Generator] = Recent(MAX_GENERATORS)
         self._renderers: Recent[str, Renderer] = Recent(MAX_GENERATORS)
+        self._cache = HubCache(cache_budget(os.environ), keep=self._repositories)
 
     def open(self, source: str, further: Sequence[str] = (), report: Progress | None = None) -> Studio:
         """The studio of the packs that are named now (a folder or branch may have changed since the last time).
@@ -209,10 +225,15 @@ class Studios:
         """The pack that a checked source names, or is fitted to. report: (done, total, what). Raises EiganError."""
         fit = parse_fit(source)
         if fit is None:
-            return sources.load_pack(source, token=self.token)
-        opened = open_generator(fit.generator, hosted=self.hosted, token=self.token)
+            with self._room_for(source) as offline:
+                return sources.load_pack(source, token=self.token, offline=offline)
+        if is_fixed(fit) and (known := self._fitted.peek(str(fit))):
+            return known
+        with self._room_for(fit.generator) as offline:
+            opened = open_generator(fit.generator, hosted=self.hosted, token=self.token, offline=offline)
         generator = self._generators.get(opened.fingerprint, lambda: opened)
-        key = f"{pinned(fit, opened)} {opened.fingerprint}"
+        fit = pinned(fit, opened)
+        key = str(fit) if is_fixed(fit) else f"{fit} {opened.fingerprint}"
         return self._fitted.get(key, lambda: fit_pack(fit, generator, report))
 
     def check_source(self, source: str) -> str:
@@ -255,7 +276,21 @@ class Studios:
         return Studio(key, source, tuple(further), pack, generator, renderer, hints_of(packs, pack))
 
     def _load_generator(self, pack: DirectionPack) -> Generator:
-        return sources.generator_for(pack, token=self.token, allow_paths=not self.hosted)
+        most = MAX_HOSTED_BYTES if self.hosted else None
+        with self._room_for(pack.made_for.source) as offline:
+            return sources.generator_for(
+                pack, token=self.token, allow_paths=not self.hosted, offline=offline, max_bytes=most
+            )
+
+    def _room_for(self, source: str) -> AbstractContextManager[bool]:
+        """Around what may download `source`; gives whether the Hub's cache alone is to be used."""
+        ref = parse_ref(source) if self.hosted else None
+        return self._cache.opening(ref.repo_id) if ref else nullcontext(False)
+
+    def _repositories(self) -> set[str]:
+        """Those on the Hub that open studios came from."""
+        refs = (parse_ref(text) for studio in self._studios.values() for text in studio.origins)
+        return {ref.repo_id for ref in refs if ref}
 
 
 def columns_for(count: int) -> int:

@@ -130,5 +130,5 @@ PHONE = """
 }
 """
 
-SHEETS = ("panel", "compare", "explore", "compose", "take")
+SHEETS = ("panel", "compare", "explore", "compose", "take", "opening")
 CSS = "".join((PAGE, PICTURE, RANGES, BADGE, *(script(f"{name}.css") for name in SHEETS), PHONE))

@@ -53,6 +53,7 @@ class Take:
     tab: gr.Tab
     png: gr.Button
     recipe: gr.DownloadButton
+    update: gr.Button
     move: gr.Radio
     direction: gr.Dropdown
     format: gr.Radio
@@ -70,7 +71,6 @@ class Take:
     sheet: gr.Image
     download_sheet: gr.DownloadButton
     language: gr.Radio
-    update: gr.Button
     about: gr.HTML
     code: gr.Code
 
@@ -93,6 +93,7 @@ def lay_out_take(tab: gr.Tab) -> Take:
     with gr.Row(elem_id="take-files"):
         png = gr.Button("Picture (PNG)", size="md", elem_id="take-png")
         recipe = gr.DownloadButton("Recipe (JSON)", size="md", elem_id="take-recipe", elem_classes="of-the-picture")
+        update = gr.Button("Refresh", size="md", elem_id="take-update")
     with gr.Tabs(elem_id="take-kinds"):
         with gr.Tab("Animation"):
             animated = _lay_out_animation()
@@ -100,7 +101,7 @@ def lay_out_take(tab: gr.Tab) -> Take:
             sheet = _lay_out_sheet()
         with gr.Tab("Code"):
             code = _lay_out_code()
-    return Take(tab=tab, png=png, recipe=recipe, **animated, **sheet, **code)
+    return Take(tab=tab, png=png, recipe=recipe, update=update, **animated, **sheet, **code)
 
 
 def _lay_out_animation() -> dict[str, Any]:
@@ -185,11 +186,9 @@ def _lay_out_sheet() -> dict[str, Any]:
 
 
 def _lay_out_code() -> dict[str, Any]:
-    with gr.Row(elem_id="code-top"):
-        language = gr.Radio(
-            CODES, value=CODES[0], label="As", show_label=False, container=False, interactive=True, elem_id="code-as"
-        )
-        update = gr.Button("Update", size="md", elem_id="take-update")
+    language = gr.Radio(
+        CODES, value=CODES[0], label="As", show_label=False, container=False, interactive=True, elem_id="code-as"
+    )
     about = gr.HTML("", elem_id="code-about", padding=False)
     code = gr.Code(
         "",
@@ -203,7 +202,7 @@ def _lay_out_code() -> dict[str, Any]:
         elem_id="code",
         elem_classes="of-the-picture",
     )
-    return {"language": language, "update": update, "about": about, "code": code}
+    return {"language": language, "about": about, "code": code}
 
 
 def listen_take(desk: Desk, tab: Take) -> None:

@@ -306,9 +306,15 @@ function filter() {
 
 let poseRows = [];
 
+function read(value) { // a copy, whose amounts have no names but their own
+  const copy = JSON.parse(JSON.stringify(value));
+  for (const preset of copy.presets) preset.amounts = named(preset.amounts);
+  return copy;
+}
+
 function takePresets(value) { // others of the same opening: the sliders stay where they are by now
   const totals = named(Object.fromEntries(plans.map(({ name }) => [name, total(name)])));
-  presets = JSON.parse(JSON.stringify(value.presets));
+  ({ presets } = read(value));
   pressed = named(value.pressed);
   for (const { name } of plans) base[name] = totals[name] - added(name);
   drawPresets();
@@ -320,7 +326,7 @@ function take(value) {
   if (value.turn === turn) { takePresets(value); return; }
   const sameSliders = value.key === key && value.plans.length === plans.length
     && value.plans.every((plan, i) => plan.name === plans[i].name);
-  ({ key, turn, plans, poses, presets, num_layers: numLayers } = JSON.parse(JSON.stringify(value)));
+  ({ key, turn, plans, poses, presets, num_layers: numLayers } = read(value));
   layers = named(value.layers);
   keep = new Set(value.keep);
   pose = Object.fromEntries(POSE.map((axis, i) => [axis, value.pose[i]]));
