@@ -11,10 +11,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 app: $(VENV)/.app      ## start the app on the bundled generator
 	$(BIN)/python app.py
 
-test: $(VENV)/.dev     ## run the tests
+test: $(VENV)/.dev $(VENV)/.comfyui     ## run the tests
 	$(BIN)/python -m pytest -n auto
 
-check: $(VENV)/.dev    ## what CI runs: format, lint, types, tests
+check: $(VENV)/.dev $(VENV)/.comfyui    ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -41,5 +41,11 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.app
 
+# a real ComfyUI for the tests of plugin/: its core, and of its requirements what the core needs to start
+$(VENV)/.comfyui: $(VENV)/.dev tests/plugin/requirements.txt tests/plugin/core.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r tests/plugin/requirements.txt
+	$(BIN)/python tests/plugin/core.py
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .comfyui .pytest_cache .mypy_cache .ruff_cache .hypothesis

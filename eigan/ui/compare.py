@@ -13,7 +13,7 @@ from eigan.errors import EiganError, PackFormatError
 from eigan.format import read_manifest
 from eigan.recipe import PictureRecipe
 from eigan.ui.cite import citation
-from eigan.ui.desk import OPEN, Desk
+from eigan.ui.desk import IN_BROWSER, OPEN, Desk
 from eigan.ui.editor import Now, Prepared, plainly
 from eigan.ui.fitting import FIT_METHODS, FitSource
 from eigan.ui.gpu import make_renderer
@@ -26,6 +26,11 @@ from eigan.ui.rivals import default_amount, methods_of
 WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
 LOOK: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "look", "api_visibility": "private"}
 CODE: dict[str, Any] = {"interactive": False, "buttons": ["copy"], "wrap_lines": True, "max_lines": 14}
+SMALL = 128  # pixels; pictures up to it are compared without being asked for
+ASK_FIRST = "This generator takes its time here: press Compare when slider and packs are chosen."
+REFILL = """() => {
+  if (document.querySelector("#compare-run")?.offsetParent) document.querySelector("#compare-refill").click();
+}"""
 INTRO = "The edit of one slider, made by other packs of the same generator: on the picture as it stands."
 
 
@@ -39,6 +44,7 @@ class Compare:
     amount: gr.Slider
     packs: gr.Dropdown
     run: gr.Button
+    refill: gr.Button  # hidden: pressed by the page when other packs are opened while the tab is looked at
     rows: gr.HTML  # value: {label, rows}; a press of a row's button is the event `select` with index
     caption: gr.HTML
     numbers: gr.HTML
@@ -60,7 +66,7 @@ def lay_out_compare(tab: gr.Tab) -> Compare:
             label="Slider",
             interactive=True,
             filterable=True,
-            min_width=160,
+            min_width=180,
             elem_id="compare-direction",
         )
         amount = gr.Slider(
@@ -71,7 +77,7 @@ def lay_out_compare(tab: gr.Tab) -> Compare:
             label="How far",
             info="sigmas",
             interactive=True,
-            min_width=200,
+            min_width=250,
             elem_id="compare-amount",
         )
     with gr.Row(elem_id="compare-with"):
@@ -84,25 +90,25 @@ def lay_out_compare(tab: gr.Tab) -> Compare:
             label="Packs",
             info="those bundled for this generator; type a Hub id to add one",
             scale=5,
-            min_width=220,
+            min_width=290,
             elem_id="compare-packs",
         )
         run = gr.Button("Compare", variant="primary", size="md", scale=1, min_width=110, elem_id="compare-run")
+    refill = gr.Button("Refill", visible="hidden", elem_id="compare-refill")
     rows = gr.HTML(None, html_template="", js_on_load=script("compare.js"), apply_default_css=False, elem_id="rivals")
     caption = gr.HTML("", elem_id="compare-caption", padding=False)
     numbers = gr.HTML("", elem_id="compare-numbers", padding=False)
     with gr.Accordion("Cite", open=False, elem_id="cite"):
         cited = gr.HTML("", elem_id="cited", padding=False)
-        bibtex = gr.Code("", language=None, label="BibTeX", interactive=False, buttons=["copy"], elem_id="bibtex")
-        recipe = gr.Code(
-            "", language="json", label="Recipe", interactive=False, buttons=["copy"], elem_id="cite-recipe"
-        )
+        bibtex = gr.Code("", language=None, label="BibTeX", elem_id="bibtex", **CODE)
+        recipe = gr.Code("", language="json", label="Recipe of the picture", elem_id="cite-recipe", **CODE)
     return Compare(
         tab=tab,
         direction=direction,
         amount=amount,
         packs=packs,
         run=run,
+        refill=refill,
         rows=rows,
         caption=caption,
         numbers=numbers,
@@ -124,7 +130,7 @@ def listen_compare(desk: Desk, tab: Compare) -> None:
         now = desk.read(*values)
         updates = choose(desk, tab, now, used or chosen)
         if fingerprint != now.studio.generator.fingerprint:
-            updates |= {tab.packs: offered_packs(now), tab.fingerprint: now.studio.generator.fingerprint}
+            updates |= {tab.packs: offered_packs(now), tab.fingerprint: now.studio.generator.fingerprint} | nothing(tab)
         return updates
 
     @plainly
@@ -143,8 +149,10 @@ def listen_compare(desk: Desk, tab: Compare) -> None:
         return compare(progress, values)
 
     @plainly
-    def run_if_quick(progress: gr.Progress = gr.Progress(), *values: Any) -> Any:
-        return gr.skip() if desk.read(*values[num_own:]).studio.is_slow else compare(progress, values)
+    def run_if_quick(progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
+        studio = desk.read(*values[num_own:]).studio
+        is_large = studio.generator.resolution > SMALL  # a first, cold picture makes a small one seem slow, too
+        return nothing(tab, ASK_FIRST) if is_large and studio.is_slow else compare(progress, values)
 
     @plainly
     def use(offers: list[tuple[str, str]], event: gr.EventData) -> tuple[Prepared | None, str]:
@@ -156,11 +164,22 @@ def listen_compare(desk: Desk, tab: Compare) -> None:
 
     asked = [tab.direction, tab.amount, tab.packs, *desk.standing]
     results = [tab.rows, tab.caption, tab.numbers, tab.cited, tab.bibtex, tab.recipe, tab.offers]
-    filled = [tab.direction, tab.amount, tab.packs, tab.used, tab.fingerprint]
+    filled = [
+        tab.direction,
+        tab.amount,
+        tab.packs,
+        tab.used,
+        tab.fingerprint,
+        tab.rows,
+        tab.caption,
+        tab.numbers,
+        tab.offers,
+    ]
     standing = [tab.direction, tab.used, tab.fingerprint, *desk.standing]
     looked = tab.tab.select(fill, standing, filled, **LOOK)
     looked.success(run_if_quick, asked, results, show_progress_on=tab.rows, **WORK)
-    desk.page.opened.change(fill, standing, filled, **LOOK)
+    tab.refill.click(fill, standing, filled, **LOOK)
+    desk.page.opened.change(js=REFILL, **IN_BROWSER)
     aimed = tab.direction.input(aim, [tab.direction, *desk.standing], [tab.direction, tab.amount, tab.used], **LOOK)
     aimed.success(run_if_quick, asked, results, show_progress_on=tab.rows, **WORK)
     tab.amount.release(run_if_quick, asked, results, show_progress_on=tab.rows, trigger_mode="always_last", **WORK)
@@ -187,6 +206,12 @@ def choose(desk: Desk, tab: Compare, now: Now, chosen: str | None) -> dict[Any, 
         ),
         tab.used: "",
     }
+
+
+def nothing(tab: Compare, words: str = "") -> dict[Any, Any]:
+    """No rows, and why."""
+    told = f'<p class="about">{escape_html(words)}</p>' if words else ""
+    return {tab.rows: {"rows": []}, tab.caption: told, tab.numbers: "", tab.offers: []}
 
 
 def offered_packs(now: Now) -> Any:

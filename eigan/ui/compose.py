@@ -129,8 +129,10 @@ def _starting() -> tuple[gr.UploadButton, gr.Radio, gr.Radio, gr.Button]:
     with gr.Row(elem_id="starting", elem_classes="compose-row"):
         latent = gr.UploadButton("Start from a latent", file_types=LATENT_FILES, size="md", min_width=150)
     with gr.Row(elem_id="taking-latent", elem_classes="compose-row"):
-        edited = gr.Radio(["edited", "unedited"], value="edited", label="Codes", interactive=True, min_width=180)
-        form = gr.Radio(list(FORMS), value=FORMS[0], label="File", interactive=True, scale=2, min_width=240)
+        edited = gr.Radio(
+            ["edited", "unedited"], value="edited", label="Codes", interactive=True, scale=3, min_width=190
+        )
+        form = gr.Radio(list(FORMS), value=FORMS[0], label="File", interactive=True, scale=4, min_width=240)
         take = gr.Button("Download latent", size="md", min_width=130)
     return latent, edited, form, take
 

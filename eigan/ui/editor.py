@@ -324,9 +324,9 @@ class Editor:
 
 def overlaps(studio: Studio, recipe: PictureRecipe) -> str:
     """HTML: which of the moves go the same way, and how much (the cosine between what they do to the codes)."""
-    moves = [slider.direction * slider.amount for slider in recipe_edit(recipe, studio.pack) if slider.amount]
-    names = [name for name, amount in recipe.amounts.items() if amount]
-    pairs = combinations(list(zip(names, moves, strict=False))[:MAX_COMPARED], 2)
+    names = list(recipe.amounts)[:MAX_COMPARED]
+    moves = [recipe_edit(replace(recipe, amounts={name: recipe.amounts[name]}), studio.pack) for name in names]
+    pairs = combinations(zip(names, moves, strict=True), 2)
     found = [(overlap(a, b), one, other) for (one, a), (other, b) in pairs]
     told = sorted((f for f in found if abs(f[0]) >= MIN_OVERLAP), key=lambda f: -abs(f[0]))[:4]
     if not told:

@@ -152,10 +152,10 @@ def _sheet_part() -> tuple[gr.Dropdown, gr.Slider, gr.Button, gr.Button, gr.Butt
 
 def _sweep_part() -> tuple[gr.Number, gr.Number, gr.Slider, gr.Slider, gr.Button, gr.HTML, gr.DownloadButton]:
     with gr.Row(elem_id="sweep-ends"):
-        low = gr.Number(-3, label="From", interactive=True, min_width=80, elem_id="sweep-low")
-        high = gr.Number(3, label="To", interactive=True, min_width=80, elem_id="sweep-high")
-        steps = gr.Slider(2, MAX_STEPS, STEPS, step=1, label="Steps", interactive=True, min_width=120, elem_id="steps")
-        rows = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Seeds", interactive=True, min_width=120, elem_id="rows")
+        low = gr.Number(-3, label="From", interactive=True, min_width=100, elem_id="sweep-low")
+        high = gr.Number(3, label="To", interactive=True, min_width=100, elem_id="sweep-high")
+        steps = gr.Slider(2, MAX_STEPS, STEPS, step=1, label="Steps", interactive=True, min_width=140, elem_id="steps")
+        rows = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Seeds", interactive=True, min_width=140, elem_id="rows")
     with gr.Row(elem_id="sweep-buttons"):
         sweep = gr.Button("Sweep", variant="primary", size="md", min_width=100, elem_id="sweep")
         keep = gr.DownloadButton("Download strip", size="md", min_width=100, interactive=False, elem_id="save-strip")
@@ -202,7 +202,9 @@ def _listen_for_sheets(desk: Desk, explore: Explore) -> None:
         def draw(progress: gr.Progress = gr.Progress(), *values: Any) -> Updates:
             now, (source, reach, shown) = desk.read(*values[:-3]), values[-3:]
             report = lambda done, total: progress((done, total), desc="Drawing", unit="directions")  # noqa: E731
-            return _draw(desk.studios, explore, now, source, reach / 100, where(shown), shown, report)
+            return _draw(
+                desk.studios, explore, now, source or OPEN_PACKS, (reach or REACH) / 100, where(shown), shown, report
+            )
 
         return plainly(draw)
 

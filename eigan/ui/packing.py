@@ -19,7 +19,7 @@ from hub_export.staging import CHANGELOG, README
 
 Progress = Callable[[int, int, str], None]
 
-MAX_PACK_BYTES = 128 * 2**20
+MAX_PACK_BYTES = 64 * 2**20
 PREVIEW_SECONDS = 60.0
 PREVIEWS = ((3, 7), (3, 5), (1, 5), (1, 3))  # seeds and amounts, the most that are quick enough
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same pack, the same bytes

@@ -105,7 +105,7 @@ def lay_out(packs: Sequence[str], *, hosted: bool) -> tuple[Page, Tabs]:
                     gr.HTML(HINT, elem_id="hint", padding=False, apply_default_css=False)
                     panel = make_panel()
                     overlap = gr.HTML("", elem_id="overlap", padding=False)
-                    compose = gr.Accordion("Combine packs, save presets", open=False, elem_id="compose")
+                    compose = gr.Accordion("Combine packs, save presets, use latents", open=False, elem_id="compose")
                 explore = gr.Tab("Explore", id="explore-tab")
                 compare = gr.Tab("Compare", id="compare-tab")
                 take = gr.Tab("Take away", id="take-tab")

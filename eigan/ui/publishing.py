@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import ipaddress
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,22 @@ WHOAMI_SECONDS = 8.0
 SHOWN_FILES = 40
 LOGIN_ENV = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # set in a Space
 LOGIN_LIBRARIES = ("authlib", "itsdangerous")  # gradio[oauth]
+
+IN_PAGE = (  # what publishing says to who uses the command line -> to who looks at the page
+    ("Run the same command again", "Try again"),
+    ("run the same command again", "try again"),
+    ("then the same command again", "then try again"),
+)
+SIGNED_IN = (  # to who signed in, and has no token to see to
+    (r"Make one that may write at \S+ (?:then )?run `hf auth login`", "Sign in again, and allow this page to write"),
+    (r"make one that may write at \S+ (?:then )?run `hf auth login`", "sign in again, and allow this page to write"),
+    (
+        r"this token may not write there; give it write access to \S+ at \S+",
+        "this page may write only to repositories that it made in your name; choose another name, or download the pack "
+        "and publish it with `hub-export publish`",
+    ),
+    (r"this token\b", "your signing in"),
+)
 
 _names: Recent[str, str] = Recent(8)  # of the machine's own accounts, by a hash of the token
 
@@ -146,6 +163,24 @@ def publish(release: Release, publisher: Publisher, progress: Callable[[str], No
         PublishError: nothing was published, or only the tag is missing. Doing the same again goes on from there.
     """
     return carry_out(release, token=publisher.token, progress=progress)
+
+
+@contextmanager
+def words_of_page(publisher: Publisher) -> Iterator[None]:
+    """Around publishing: its errors, which speak of commands and tokens, in the words of the page.
+
+    Raises:
+        PublishError: what was raised inside.
+    """
+    try:
+        yield
+    except PublishError as error:
+        text = str(error)
+        for told, page in IN_PAGE:
+            text = text.replace(told, page)
+        for pattern, page in () if publisher.is_machine else SIGNED_IN:
+            text = re.sub(pattern, page, text)
+        raise PublishError(text) from error
 
 
 def digest(release: Release) -> str:

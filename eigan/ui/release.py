@@ -24,6 +24,7 @@ from eigan.ui.publishing import (
     published_html,
     release_of,
     signed_in_publisher,
+    words_of_page,
 )
 from eigan.ui.workbench import WORK, Bench, made, paragraphs
 from hub_export.previews import slugs
@@ -137,15 +138,15 @@ def listen_counter(desk: Desk, counter: Counter, bench: Bench) -> None:
         request: gr.Request,
         profile: gr.OAuthProfile | None,
         token: gr.OAuthToken | None,
-        repo: str,
-        pack_name: str,
+        repo: str | None,
+        pack_name: str | None,  # None as long as its own tab was not opened
     ) -> tuple[str, Any]:
         try:
             who = publisher(request, profile, token)
         except EiganError as error:
             return paragraphs([_welcome(hosted) if hosted else capital(f"{error}.")]), gr.skip()
-        offered = f"{who.name}/{slugs([pack_name])[0] if pack_name.strip() else 'my-directions'}"
-        return paragraphs([f"You publish {who.words()}."]), offered if not repo.strip() else gr.skip()
+        offered = f"{who.name}/{slugs([pack_name])[0] if pack_name and pack_name.strip() else 'my-directions'}"
+        return paragraphs([f"You publish {who.words()}."]), offered if not (repo or "").strip() else gr.skip()
 
     @plainly
     def prepare(progress: gr.Progress = gr.Progress(), *values: Any) -> None:
@@ -157,7 +158,7 @@ def listen_counter(desk: Desk, counter: Counter, bench: Bench) -> None:
     ) -> Updates:
         who, order = publisher(request, profile, token), _order(*values[-4:])
         built, _, _ = made(desk, _silent, *values[:-4])
-        with release_of(built, order, who) as release:
+        with words_of_page(who), release_of(built, order, who) as release:
             return {
                 counter.plan: plan_html(release, who, built.notes),
                 counter.planned: digest(release),
@@ -177,7 +178,7 @@ def listen_counter(desk: Desk, counter: Counter, bench: Bench) -> None:
     ) -> Updates:
         who, order, planned = publisher(request, profile, token), _order(*values[-5:-1]), values[-1]
         built, _, _ = made(desk, _silent, *values[:-5])
-        with release_of(built, order, who) as release:
+        with words_of_page(who), release_of(built, order, who) as release:
             if digest(release) != planned:
                 gr.Warning("What would be published has changed since it was shown. Look again, then press Publish.")
                 return {counter.plan: plan_html(release, who, built.notes), counter.planned: digest(release)}

@@ -38,6 +38,17 @@ ON_LOAD = """() => {
   for (const kind of ["focusin", "click"]) document.addEventListener(kind, event => {  // to type over the name there
     if (event.target.matches?.("#class-index input")) event.target.select();
   });
+  document.addEventListener("click", event => {  // Gradio 6.31 reckons that no picture is shown larger than it is
+    const image = event.isTrusted && event.target.closest("#picture .image-container > button")?.querySelector("img");
+    if (!image) return;
+    const box = image.getBoundingClientRect();
+    const scale = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
+    if (!(scale > 1)) return;
+    event.stopImmediatePropagation();
+    const place = (at, start, size) => start + size / 2 + (at - start - size / 2) / scale;
+    const [clientX, clientY] = [place(event.clientX, box.left, box.width), place(event.clientY, box.top, box.height)];
+    event.target.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX, clientY }));
+  }, true);
   const hint = () => document.querySelector("#hint");
   const seen = () => { try { return localStorage.getItem("eigan-hint") } catch { return null } };
   if (seen()) hint()?.remove();

@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]  # done, of how many
 PAGE = 24  # directions
 TILE = 160  # pixels of a small picture: about twice the size it is shown at, for screens that have them
 SHEET_SECONDS = 12.0  # after which a page ends, with as many directions as were drawn
+TILE_SECONDS = 0.4  # for the early images of a direction, where pictures are slow
 SWEEP_SECONDS = 45.0
 MAX_STEPS = 15
 MAX_SEEDS = 6
@@ -114,7 +115,7 @@ def draw_sheet(
                 progress(done, len(page))
             amounts = pushed(direction, reach)
             moved = torch.cat([(direction * amount).apply(codes) for amount in amounts if amount])
-            early = renderer.preview(moved, **options) if studio.is_slow else None
+            early = renderer.preview(moved, seconds=TILE_SECONDS, **options) if studio.is_slow else None
             sketched = sketched or early is not None
             ends = iter(tiny(renderer.render(moved, **options) if early is None else early, TILE))
             tiles = tuple(next(ends) if amount else still for amount in amounts)
@@ -123,7 +124,7 @@ def draw_sheet(
 
 
 def sweep_amounts(low: float, high: float, steps: int) -> list[float]:
-    """`steps` amounts from `low` to `high`, evenly, to a thousandth of a sigma.
+    """`steps` amounts from `low` to `high`, evenly, to a hundredth of a sigma (a thousandth, where they are close).
 
     Raises:
         PackFormatError: ends that are no amounts, the same, or too few or too many steps.
@@ -132,7 +133,8 @@ def sweep_amounts(low: float, high: float, steps: int) -> list[float]:
         check_number(value, noun, -MAX_AMOUNT, MAX_AMOUNT)
     if not 2 <= steps <= MAX_STEPS:
         raise PackFormatError(f"{steps} steps were asked for; a sweep has 2 to {MAX_STEPS}")
-    amounts = [round(float(value), 3) + 0.0 for value in np.linspace(low, high, steps)]  # + 0.0: no -0.0
+    digits = 2 if abs(high - low) / steps >= 0.05 else 3
+    amounts = [round(float(value), digits) + 0.0 for value in np.linspace(low, high, steps)]  # + 0.0: no -0.0
     if len(set(amounts)) < steps:
         raise PackFormatError(f"from {low:g} to {high:g} is too short for {steps} steps; set the ends further apart")
     return amounts

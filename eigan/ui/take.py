@@ -30,7 +30,12 @@ from eigan.ui.snippets import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
-WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
+WORK: dict[str, Any] = {
+    "concurrency_id": "work",
+    "concurrency_limit": 1,
+    "show_progress": "hidden",  # told in the tab, frame by frame
+    "api_visibility": "private",
+}
 LOOK: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "look", "api_visibility": "private"}
 WHOLE, SWEEP = "whole", "sweep"
 MOVES = [("The whole edit, there and back", WHOLE), ("One slider, end to end", SWEEP)]
@@ -62,12 +67,14 @@ class Take:
     size: gr.Dropdown
     make: gr.Button
     stop: gr.Button
+    note: gr.HTML
     film: gr.Image
     video: gr.Video
     download: gr.DownloadButton
     seeds: gr.Slider
     lay: gr.Button
     stop_sheet: gr.Button
+    note_sheet: gr.HTML
     sheet: gr.Image
     download_sheet: gr.DownloadButton
     language: gr.Radio
@@ -125,6 +132,7 @@ def _lay_out_animation() -> dict[str, Any]:
         make = gr.Button("Make the animation", variant="primary", size="md", elem_id="film-make")
         stop = gr.Button("Stop", size="md", elem_id="film-stop")
         download = gr.DownloadButton("Download animation", size="md", visible=False, elem_id="film-download")
+    note = gr.HTML("", elem_id="film-note", padding=False)
     film = gr.Image(
         label="Animation",
         show_label=False,
@@ -152,6 +160,7 @@ def _lay_out_animation() -> dict[str, Any]:
         "size": size,
         "make": make,
         "stop": stop,
+        "note": note,
         "film": film,
         "video": video,
         "download": download,
@@ -172,6 +181,7 @@ def _lay_out_sheet() -> dict[str, Any]:
         lay = gr.Button("Make the sheet", variant="primary", size="md", elem_id="sheet-make")
         stop_sheet = gr.Button("Stop", size="md", elem_id="sheet-stop")
         download_sheet = gr.DownloadButton("Download sheet", size="md", visible=False, elem_id="sheet-download")
+    note_sheet = gr.HTML("", elem_id="sheet-note", padding=False)
     sheet = gr.Image(
         format="png",
         label="Contact sheet",
@@ -182,7 +192,14 @@ def _lay_out_sheet() -> dict[str, Any]:
         alt_text="The edit on several seeds: before above, after below",
         elem_id="sheet",
     )
-    return {"seeds": seeds, "lay": lay, "stop_sheet": stop_sheet, "sheet": sheet, "download_sheet": download_sheet}
+    return {
+        "seeds": seeds,
+        "lay": lay,
+        "stop_sheet": stop_sheet,
+        "note_sheet": note_sheet,
+        "sheet": sheet,
+        "download_sheet": download_sheet,
+    }
 
 
 def _lay_out_code() -> dict[str, Any]:
@@ -231,43 +248,48 @@ def _listen_for_code(desk: Desk, tab: Take) -> None:
             tab.code: gr.update(value=snippet.text, language=snippet.language),
         }
 
-    page = desk.page
     asked, renewed = [tab.language, *desk.standing], [tab.recipe, tab.about, tab.code]
+    opened = [tab.tab.select, tab.update.click]
     tab.png.click(js=PRESS_DOWNLOAD, **IN_BROWSER)
-    gr.on([tab.tab.select, page.opened.change], fill, [tab.direction, tab.size, *desk.standing], filled(tab), **LOOK)
-    page.history.change(js=RENEW, **IN_BROWSER)
-    heard = [tab.tab.select, tab.update.click, tab.language.input]
+    gr.on(opened, fill, [tab.direction, tab.size, *desk.standing], filled(tab), trigger_mode="always_last", **LOOK)
+    heard = [*opened, tab.language.input]
     done = gr.on(heard, with_request(renew), asked, renewed, trigger_mode="always_last", **LOOK)
     done.success(js=RENEWED, **IN_BROWSER)
+    desk.page.history.change(js=RENEW, **IN_BROWSER)
 
 
 def _listen_for_animation(desk: Desk, tab: Take) -> None:
     @plainly_each
-    def make(progress: gr.Progress = gr.Progress(), *values: Any) -> Iterator[Any]:
-        move, name, suffix, count, fps, size, *standing = values
-        now = desk.read(*standing)
-        yield from animate(
-            tab, now, _moving(now, move, name), str(suffix), (int(count), float(fps), int(size)), progress
-        )
+    def make(move: str, name: str, suffix: str, count: float, fps: float, size: float, *values: Any) -> Iterator[Any]:
+        now, shape = desk.read(*values), (int(count), float(fps), int(size))
+        yield from animate(tab, now, _moving(now, move, name), suffix, shape)
 
     own = [tab.move, tab.direction, tab.format, tab.count, tab.fps, tab.size]
-    made = tab.make.click(
-        make, [*own, *desk.standing], [tab.film, tab.video, tab.download], show_progress_on=tab.make, **WORK
-    )
-    tab.stop.click(cancels=[made], **IN_BROWSER)
+    made = tab.make.click(make, [*own, *desk.standing], [tab.note, tab.film, tab.video, tab.download], **WORK)
+    tab.stop.click(cancels=[made], **IN_BROWSER).then(_stopped, None, tab.note, **LOOK)
     tab.move.input(_show_direction, tab.move, tab.direction, **LOOK)
 
 
 def _listen_for_sheet(desk: Desk, tab: Take) -> None:
     @plainly_each
-    def make(progress: gr.Progress = gr.Progress(), *values: Any) -> Iterator[Any]:
-        count, *standing = values
-        yield from lay_sheet(tab, desk.read(*standing), int(count), progress)
+    def make(count: float, *values: Any) -> Iterator[Any]:
+        yield from lay_sheet(tab, desk.read(*values), int(count))
 
-    made = tab.lay.click(
-        make, [tab.seeds, *desk.standing], [tab.sheet, tab.download_sheet], show_progress_on=tab.lay, **WORK
+    made = tab.lay.click(make, [tab.seeds, *desk.standing], [tab.note_sheet, tab.sheet, tab.download_sheet], **WORK)
+    tab.stop_sheet.click(cancels=[made], **IN_BROWSER).then(_stopped, None, tab.note_sheet, **LOOK)
+
+
+def _stopped() -> str:
+    """No more word of how far it is: through the queue, so that it comes after the last one."""
+    return ""
+
+
+def drawing(done: int, total: int, what: str) -> str:
+    """HTML: how far the work is."""
+    return (
+        f'<p class="drawing" role="status"><progress value="{done}" max="{total}" aria-label="{what}"></progress> '
+        f"{done} of {total} {what}</p>"
     )
-    tab.stop_sheet.click(cancels=[made], **IN_BROWSER)
 
 
 def _show_direction(move: str) -> Any:
@@ -299,9 +321,7 @@ def most_seeds(renderer: Renderer) -> int:
     return animation.affordable(renderer, animation.SECONDS / 2, *SEEDS)
 
 
-def animate(
-    tab: Take, now: Now, move: Any, suffix: str, shape: tuple[int, float, int], progress: gr.Progress
-) -> Iterator[Any]:
+def animate(tab: Take, now: Now, move: Any, suffix: str, shape: tuple[int, float, int]) -> Iterator[Any]:
     """Draws the frames, one between two yields, then shows the file. shape: frames one way, frames a second, pixels.
 
     Raises EiganError.
@@ -311,20 +331,19 @@ def animate(
     renderer, drawn = make_renderer(now.studio.generator), []  # its own: the sliders' goes on from where it stands
     for frame in animation.draw_move(renderer, now.recipe, move, count, size):
         drawn.append(frame)
-        progress((len(drawn), 2 * count - 2), desc="Drawing", unit="frames")
-        yield gr.skip()
-    progress((len(drawn), len(drawn)), desc="Writing the file", unit="frames")
+        yield {tab.note: drawing(len(drawn), 2 * count - 2, "frames")}
     data = animation.encode(drawn, suffix, fps)
     path = served.lasting.put(data, f"{PurePath(file_name(now.recipe)).stem}{suffix}")
     is_video = suffix == ".mp4"
     yield {
+        tab.note: "",
         tab.film: gr.update(value=None if is_video else path, visible=not is_video),
         tab.video: gr.update(value=path if is_video else None, visible=is_video),
         tab.download: gr.update(value=path, visible=True),
     }
 
 
-def lay_sheet(tab: Take, now: Now, count: int, progress: gr.Progress) -> Iterator[Any]:
+def lay_sheet(tab: Take, now: Now, count: int) -> Iterator[Any]:
     """Draws the pairs, one between two yields, then shows the sheet. Raises EiganError."""
     most = most_seeds(now.studio.renderer)
     if not SEEDS[0] <= count <= most:
@@ -335,10 +354,13 @@ def lay_sheet(tab: Take, now: Now, count: int, progress: gr.Progress) -> Iterato
     pairs: list[Pair] = []
     for pair in draw_pairs(make_renderer(now.studio.generator), now.studio.pack, recipes):
         pairs.append(pair)
-        progress((len(pairs), count), desc="Drawing", unit="seeds")
-        yield gr.skip()
+        yield {tab.note_sheet: drawing(len(pairs), count, "seeds")}
     path = served.lasting.put(sheet_png(pairs, now.recipe), f"{PurePath(file_name(now.recipe)).stem}-sheet.png")
-    yield {tab.sheet: gr.update(value=path, visible=True), tab.download_sheet: gr.update(value=path, visible=True)}
+    yield {
+        tab.note_sheet: "",
+        tab.sheet: gr.update(value=path, visible=True),
+        tab.download_sheet: gr.update(value=path, visible=True),
+    }
 
 
 def snippet_of(language: str, now: Now, address: str) -> Snippet:

@@ -213,7 +213,7 @@ def _pack_part(hosted: bool) -> tuple[Any, ...]:
             interactive=True,
             elem_id="folder",
         )
-        save = gr.Button("Save there", size="md", min_width=100, scale=0, elem_id="save-pack")
+        save = gr.Button("Save there", size="md", min_width=130, scale=0, elem_id="save-pack")
     said = gr.HTML("", elem_id="draft-note", padding=False, apply_default_css=False)
     return pack_name, license, about, presets, make, zip_button, toml, folder, save, said
 

@@ -10,7 +10,7 @@ import torch
 
 from eigan.edit import unit_move
 from eigan.errors import EiganError, PackFormatError, UnknownName
-from hub_export.naming import name_directions, read_names
+from hub_export.naming import dump_names, name_directions, read_names
 from tests.toys import NAMES, toy_generator, toy_pack
 from tests.toys_models import varying_direction
 
@@ -86,3 +86,12 @@ def test_a_model_is_turned_round_with_its_direction_and_serves_any_layer(tmp_pat
     torch.testing.assert_close(unit_move(codes, pack["youth"]), -own)  # flip, layers 2-3
     assert torch.equal(pack["youth"].vector, -source["age"].vector)
     assert pack["joy"].model is source["smile"].model
+
+
+def test_a_names_file_that_is_written_reads_back_as_it_was(tmp_path: Path) -> None:
+    names = read_names(names_file(tmp_path))
+    hostile = names.model_copy(update={"description": 'a "quoted"\nline \\ é', "license": ""})
+    for each in (names, hostile):
+        path = tmp_path / "again.toml"
+        path.write_text(dump_names(each))
+        assert read_names(path) == each

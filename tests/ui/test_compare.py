@@ -126,7 +126,9 @@ def test_packs_that_are_open_already_take_part_as_they_are(studios: Studios) -> 
     assert [offer.rival.contender.pack.source for offer in offers] == ["toy-words", "toy-rival", "toy-sefa"]
     moved_on = offers[1]
     assert moved_on.name == "smile (Toy rival)" and moved_on.recipe.further == ("toy-rival",)
-    assert moved_on.recipe.amounts[moved_on.name] == pytest.approx(0.5 + moved_on.rival.amounts[1]), "from where it stood"
+    assert moved_on.recipe.amounts[moved_on.name] == pytest.approx(0.5 + moved_on.rival.amounts[1]), (
+        "from where it stood"
+    )
     assert offers[2].recipe.further == ("toy-rival", "toy-sefa")
     chosen, _ = offered(studios, both, recipe, name="smile (Toy rival)", amount=1.0)
     assert [offer.rival.contender.pack.source for offer in chosen] == ["toy-rival", "toy-words"]
@@ -262,13 +264,17 @@ def test_strangers_text_stays_text(studios: Studios, toy_bundles: Path) -> None:
     write_pack(toy_bundles / "hostile", replace(hostile, made_for=replace(hostile.made_for, source="toy")))
     studio = studios.open("hostile")
     offers, _ = offered(studios, studio, recipe_of(studio), "toy-words", name=HOSTILE["direction"])
-    html = about_numbers(offers) + caption(offers[0].recipe, offers) + cited_list([o.rival.contender.pack for o in offers])
+    html = (
+        about_numbers(offers) + caption(offers[0].recipe, offers) + cited_list([o.rival.contender.pack for o in offers])
+    )
     found = Texts(html)
     assert found.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p", "b", "ul", "li"}
     assert HOSTILE["name"] in found.text and HOSTILE["direction"] in found.text
 
 
-@pytest.mark.parametrize(("value", "words"), [(1.5, "+1.5"), (-0.25, "−0.25"), (2.0, "+2"), (-11.0, "−11"), (10.0, "+10")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.5, "+1.5"), (-0.25, "−0.25"), (2.0, "+2"), (-11.0, "−11"), (10.0, "+10")]
+)
 def test_signs(value: float, words: str) -> None:
     assert signed(value) == words
 

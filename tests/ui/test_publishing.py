@@ -29,6 +29,7 @@ from eigan.ui.publishing import (
     release_of,
     signed_in_publisher,
     story,
+    words_of_page,
 )
 from eigan.ui.session import Studios
 from hub_export.publish import Published
@@ -247,6 +248,31 @@ def test_what_cannot_be_published_is_said_and_nothing_is_there(
         go(built, order, publisher)
     assert publisher.token not in str(caught.value)
     assert not hub.store.repos
+
+
+@pytest.mark.parametrize("is_machine", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "token"),
+    [
+        ({}, "hf_gone"),
+        ({}, "hf_reader"),
+        ({"status": 403}, "hf_alice"),
+        ({"status": 500}, "hf_alice"),
+        ({"drop": True}, "hf_alice"),
+        ({"status": 412}, "hf_alice"),
+    ],
+)
+def test_errors_speak_of_the_page(
+    hub: FakeHub, built: Built, fault: dict[str, object], token: str, is_machine: bool
+) -> None:
+    if fault:
+        hub.fault("^POST .*/(commit|create)", times=-1, **fault)
+    who = Publisher("alice", token, is_machine)
+    with pytest.raises(PublishError) as caught, words_of_page(who), release_of(built, ORDER, who) as release:
+        publish(release, who)
+    text = str(caught.value)
+    assert "same command" not in text
+    assert is_machine or not any(word in text for word in ("hf auth login", "settings/tokens", "token"))
 
 
 def test_a_version_that_exists_with_other_files_stays(hub: FakeHub, built: Built) -> None:

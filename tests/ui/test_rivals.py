@@ -1,4 +1,4 @@
-"""The same edit in another pack: which direction it is, how far it goes, and what is said where nothing was measured."""
+"""The same edit in another pack: which direction it is, how far it goes, and what holds where nothing was measured."""
 
 from __future__ import annotations
 

@@ -11,6 +11,12 @@ from eigan.pack import DirectionPack
 from tests.ui.conftest import REPOSITORY, Served
 from tests.ui.visitor import Visitor
 
+TABS = {  # tab -> (what is waited for, the button that asks for it)
+    "Explore": ("#explore-sheet img", ""),
+    "Compare": ("#rivals img", "Compare"),
+    "Take away": ("#film img", "Make the animation"),
+    "Open": ("#card", ""),
+}
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 
 
@@ -32,3 +38,24 @@ def test_take_screenshots(browser: Any, served: Served, packs: list[DirectionPac
         visitor.page.locator("#comparison img").nth(1).wait_for()
         visitor.slider(packs[0].names[0]).scroll_into_view_if_needed()
         visitor.page.screenshot(path=folder / f"{size}-{theme}-edited.png")
+
+
+@pytest.mark.skipif(not os.environ.get("EIGAN_SCREENSHOTS"), reason="set EIGAN_SCREENSHOTS=1 to take screenshots")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tab", TABS)
+def test_take_screenshots_of_tabs(browser: Any, served: Served, tab: str, size: str, theme: str) -> None:
+    folder = REPOSITORY / "docs" / "screenshots"
+    width, height = SIZES[size]
+    shown, press = TABS[tab]
+    with browser.new_context(viewport={"width": width, "height": height}) as context:
+        page = Visitor(context, f"{served.url}?__theme={theme}&edit=smile:2,age:3").page
+        page.get_by_role("tab", name=tab).click()
+        if press:
+            page.get_by_role("button", name=press, exact=True).click()
+        pictures = page.locator(shown)
+        pictures.last.wait_for()
+        page.wait_for_function("s => [...document.querySelectorAll(s)].every(e => e.tagName != 'IMG' || e.complete)", arg=shown)
+        page.get_by_role("tab", name=tab).scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('#tabs').scrollIntoView({block: 'start'})" if size == "phone" else "0")
+        page.screenshot(path=folder / f"{size}-{theme}-{tab.split()[0].lower()}.png")

@@ -76,7 +76,7 @@ def test_a_direction_is_pushed_a_share_of_the_way_to_its_ends_in_steps_of_its_sl
 
 
 def test_every_tile_is_the_picture_of_that_direction_alone(studio: Studio, recipe: PictureRecipe) -> None:
-    sheet = draw_sheet(studio, bare(recipe), studio.pack.directions, reach=0.5)
+    sheet = draw_sheet(studio, bare(recipe), studio.pack.directions, reach=0.5, clock=lambda: 0.0)
     assert [row.name for row in sheet.rows] == studio.pack.names
     assert (sheet.start, sheet.stop, sheet.total, sheet.is_sketched) == (0, 5, 5, False)
     for row in sheet.rows:
@@ -89,8 +89,8 @@ def test_every_tile_is_the_picture_of_that_direction_alone(studio: Studio, recip
 
 def test_a_sheet_comes_in_pages(studio: Studio, recipe: PictureRecipe) -> None:
     many = Studios().open("toy-sefa").pack.directions
-    first = draw_sheet(studio, bare(recipe), many)
-    second = draw_sheet(studio, bare(recipe), many, start=first.stop)
+    first = draw_sheet(studio, bare(recipe), many, clock=lambda: 0.0)
+    second = draw_sheet(studio, bare(recipe), many, start=first.stop, clock=lambda: 0.0)
     assert (len(first.rows), len(second.rows)) == (PAGE, 40 - PAGE)
     assert [row.name for row in (*first.rows, *second.rows)] == [d.name for d in many]
     with pytest.raises(PackFormatError, match="begin at the first"):
@@ -132,7 +132,7 @@ def test_the_page_goes_on_from_its_own_trail(studio: Studio, recipe: PictureReci
 
 def test_progress_is_told(studio: Studio, recipe: PictureRecipe) -> None:
     told: list[tuple[int, int]] = []
-    draw_sheet(studio, recipe, studio.pack.directions, progress=lambda *at: told.append(at))
+    draw_sheet(studio, recipe, studio.pack.directions, progress=lambda *at: told.append(at), clock=lambda: 0.0)
     assert told == [(i, 5) for i in range(5)]
 
 
@@ -141,7 +141,8 @@ def test_progress_is_told(studio: Studio, recipe: PictureRecipe) -> None:
     [
         (-3, 3, 7, [-3, -2, -1, 0, 1, 2, 3]),
         (2, -1, 4, [2, 1, 0, -1]),
-        (0, 1, 4, [0, 0.333, 0.667, 1]),
+        (0, 1, 4, [0, 0.33, 0.67, 1]),
+        (0, 0.1, 4, [0, 0.033, 0.067, 0.1]),
     ],
 )
 def test_sweep_amounts(low: float, high: float, steps: int, wanted: list[float]) -> None:
@@ -221,7 +222,7 @@ def test_amounts_as_they_are_written() -> None:
 
 
 def test_what_the_page_is_sent_is_plain_and_every_picture_is_sent_once(studio: Studio, recipe: PictureRecipe) -> None:
-    sheet = draw_sheet(studio, bare(recipe), studio.pack.directions)
+    sheet = draw_sheet(studio, bare(recipe), studio.pack.directions, clock=lambda: 0.0)
     value = tiles_value(sheet.rows, "Sheet", about=lambda row: f"about {row.name}")
     assert json.loads(json.dumps(value)) == value
     assert len(value["pictures"]) == 2 * 5 + 1, "the one at 0 is shared"

@@ -40,7 +40,21 @@ RICH: dict[str, Any] = {
     "keep": ("light",),
     "noise_mode": "none",
 }
-HARD_NAMES = ["it's", 'say "x"', "\\", "a\\", "{}", "%s", "#!", "$(rm -rf /)", "`id`", "'; import os; '", '"""', "a\nb", "é ☃"]
+HARD_NAMES = [
+    "it's",
+    'say "x"',
+    "\\",
+    "a\\",
+    "{}",
+    "%s",
+    "#!",
+    "$(rm -rf /)",
+    "`id`",
+    "'; import os; '",
+    '"""',
+    "a\nb",
+    "é ☃",
+]
 
 
 def complete(studio: Studio, **values: Any) -> PictureRecipe:
@@ -57,7 +71,11 @@ def run(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
 
 
 def strings(text: str) -> list[str]:
-    return [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
 # Python
@@ -118,6 +136,9 @@ def test_a_class_and_a_pose_are_said() -> None:
     assert "class_index=207" in text and "pose=eigan.Pose(0.25, -0.1, 30.0)" in text
 
 
+PYTHON_CALLS = {"load_pack", "combine", "fit_pack", "parse_fit", "load_generator", "PictureRecipe", "LayerRange"}
+PYTHON_CALLS |= {"Renderer", "generator_for", "draw", "fromarray", "save"}
+
 names = st.text(min_size=1, max_size=30) | st.sampled_from(HARD_NAMES)
 
 
@@ -131,21 +152,30 @@ def test_whatever_a_name_holds_it_stays_one_constant(pack: str, further: list[st
     except PackFormatError:
         return
     text = python_snippet(recipe, file_name(recipe)).text
-    call = next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and _name(node) == "PictureRecipe")
+    call = next(
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and _name(node) == "PictureRecipe"
+    )
     given = {word.arg: word.value for word in call.keywords}
     assert ast.literal_eval(given["pack"]) == recipe.pack
     assert ast.literal_eval(given.get("further", ast.Tuple([], ast.Load()))) == recipe.further
     assert ast.literal_eval(given.get("amounts", ast.Dict([], []))) == recipe.amounts
     assert ast.literal_eval(given.get("keep", ast.Tuple([], ast.Load()))) == recipe.keep
     assert {recipe.pack, *recipe.further} <= set(strings(text))
-    _check_calls(text, {"load_pack", "combine", "PictureRecipe", "Renderer", "generator_for", "draw", "fromarray", "save",
-                        "LayerRange", "fit_pack", "parse_fit", "load_generator"})  # fmt: skip
+    _check_calls(text, PYTHON_CALLS)
 
     client = client_snippet(recipe, ADDRESS).text
     call = next(node for node in ast.walk(ast.parse(client)) if isinstance(node, ast.Call) and _name(node) == "predict")
     sent = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
     assert sent.pop("api_name") == "/edit"
-    defaults = {"further": [], "keep": [], "layers": {}, "amounts": {}, "noise": True, "pose": None, "class_index": None}
+    defaults = {
+        "further": [],
+        "keep": [],
+        "layers": {},
+        "amounts": {},
+        "noise": True,
+        "pose": None,
+        "class_index": None,
+    }
     assert defaults | sent == api_values(recipe)
     _check_calls(client, {"Client", "predict", "print"})
 

@@ -20,7 +20,16 @@ from eigan.layers import LayerRange
 from eigan.recipe import PictureRecipe, read_png
 from eigan.render import Renderer
 from eigan.ui import animation
-from eigan.ui.animation import check_affordable, draw_move, encode, most_frames, sizes_for, sweep, usual_size, whole_move
+from eigan.ui.animation import (
+    check_affordable,
+    draw_move,
+    encode,
+    most_frames,
+    sizes_for,
+    sweep,
+    usual_size,
+    whole_move,
+)
 from eigan.ui.contact_sheet import GAP, MAX_COLUMNS, draw_pairs, lay_out_sheet, sheet_png, sheet_recipes, tile_place
 from eigan.ui.desk import Desk
 from eigan.ui.editor import Editor, Now
@@ -29,7 +38,9 @@ from eigan.ui.panel import standing
 from eigan.ui.session import Studio, Studios
 from eigan.ui.take import CODES, Take, animate, bounds, lay_out_take, lay_sheet, plainly_each, snippet_of
 
-LOSSY = 12.0  # mean difference in levels that a codec may make of these noisy toys; other pictures differ by 30 and more
+LOSSY = (
+    12.0  # mean difference in levels that a codec may make of these noisy toys; other pictures differ by 30 and more
+)
 
 
 @pytest.fixture
@@ -38,7 +49,12 @@ def words(toy_bundles: Path) -> Studio:
 
 
 def recipe_of(studio: Studio, **values: Any) -> PictureRecipe:
-    given: dict[str, Any] = {"pack": studio.source, "seed": 5, "truncation_psi": 0.7, "amounts": {"smile": 3.0, "age": 2.0}}
+    given: dict[str, Any] = {
+        "pack": studio.source,
+        "seed": 5,
+        "truncation_psi": 0.7,
+        "amounts": {"smile": 3.0, "age": 2.0},
+    }
     return studio.complete(PictureRecipe(**(given | values)))
 
 
@@ -161,7 +177,9 @@ def test_a_sheet_holds_the_direct_renders(words: Studio, count: int) -> None:
 def test_a_sheet_brings_its_edit_back(words: Studio, tmp_path: Path) -> None:
     recipe = recipe_of(words)
     path = tmp_path / "sheet.png"
-    path.write_bytes(sheet_png(list(draw_pairs(Renderer(words.generator), words.pack, sheet_recipes(recipe, 2))), recipe))
+    path.write_bytes(
+        sheet_png(list(draw_pairs(Renderer(words.generator), words.pack, sheet_recipes(recipe, 2))), recipe)
+    )
     assert read_png(path) == recipe
 
 
@@ -204,8 +222,9 @@ def now_of(desk: Desk, **values: Any) -> Now:
 def test_an_animation_is_made_frame_by_frame_and_shown(desk: tuple[Desk, Take], suffix: str) -> None:
     page, tab = desk
     now = now_of(page)
-    steps = list(animate(tab, now, whole_move(now.recipe, now.studio.pack), suffix, (4, 10.0, 64), gr.Progress()))
+    steps = list(animate(tab, now, whole_move(now.recipe, now.studio.pack), suffix, (4, 10.0, 64)))
     assert len(steps) == 6 + 1, "it can be stopped between two frames"
+    assert "2 of 6 frames" in steps[1][tab.note] and steps[-1][tab.note] == ""
     shown = steps[-1]
     path = Path(shown[tab.download]["value"])
     assert path.name == f"toy-words-seed-5-edited{suffix}"
@@ -219,7 +238,7 @@ def test_a_stopped_animation_leaves_nothing(desk: tuple[Desk, Take], monkeypatch
     page, tab = desk
     now = now_of(page)
     monkeypatch.setattr(animation, "encode", lambda *_: pytest.fail("it was written all the same"))
-    steps = animate(tab, now, whole_move(now.recipe, now.studio.pack), ".webp", (4, 10.0, 64), gr.Progress())
+    steps = animate(tab, now, whole_move(now.recipe, now.studio.pack), ".webp", (4, 10.0, 64))
     next(steps)
     steps.close()  # type: ignore[attr-defined]
 
@@ -227,13 +246,13 @@ def test_a_stopped_animation_leaves_nothing(desk: tuple[Desk, Take], monkeypatch
 def test_a_sheet_is_made_seed_by_seed_and_shown(desk: tuple[Desk, Take]) -> None:
     page, tab = desk
     now = now_of(page)
-    steps = list(lay_sheet(tab, now, 3, gr.Progress()))
+    steps = list(lay_sheet(tab, now, 3))
     assert len(steps) == 3 + 1
     path = Path(steps[-1][tab.sheet]["value"])
     assert path.name == "toy-words-seed-5-edited-sheet.png" and read_png(path) == now.recipe
     for count, amounts, told in ((13, {"smile": 1.0}, "wanted 2 to 12"), (3, {}, "nothing is moved yet")):
         with pytest.raises(PackFormatError, match=told):
-            next(lay_sheet(tab, now_of(page, amounts=amounts), count, gr.Progress()))
+            next(lay_sheet(tab, now_of(page, amounts=amounts), count))
 
 
 def test_controls_follow_the_packs(desk: tuple[Desk, Take]) -> None:
