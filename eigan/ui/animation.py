@@ -6,7 +6,7 @@ No Gradio; frames and files are `eigan.animate`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -55,11 +55,28 @@ def affordable(renderer: Renderer, seconds: float, least: int, most: int) -> int
     return int(min(max(seconds / each, least), most)) if each else most
 
 
-def check_affordable(renderer: Renderer, count: int, size: int) -> None:
-    """Raise PackFormatError for an animation of `count` frames one way that is too long or too large."""
+@dataclass(frozen=True)
+class Shape:
+    """count: frames one way. fps: frames a second. size: width of the pictures in pixels."""
+
+    count: int
+    fps: float
+    size: int
+
+    @classmethod
+    def of(cls, count: float | None, fps: float | None, size: float | None, resolution: int) -> Shape:
+        """As the page sends it: a box that was emptied sends None, and so does a size that was not filled in yet."""
+        return cls(int(count or 0), float(fps or 0), int(size or usual_size(resolution)))
+
+
+def check_affordable(renderer: Renderer, shape: Shape) -> None:
+    """Raise PackFormatError for an animation that is too long or too large."""
+    count, size = shape.count, shape.size
     most = most_frames(renderer)
     if not COUNT[0] <= count <= most:
         raise PackFormatError(f"{count} frames were asked for; of this generator, wanted {COUNT[0]} to {most} here")
+    if not FPS[0] <= shape.fps <= FPS[1]:
+        raise PackFormatError(f"{shape.fps:g} frames a second were asked for; wanted {FPS[0]} to {FPS[1]}")
     if not 1 <= size <= SIZES[1]:
         raise PackFormatError(f"the size is {size} pixels; wanted at most {SIZES[1]}")
     if (2 * count - 2) * size**2 > MAX_PIXELS:

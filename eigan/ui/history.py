@@ -13,6 +13,7 @@ from PIL import Image
 from eigan.recipe import PictureRecipe
 
 MAX_STEPS = 40
+MAX_BYTES = 2**20  # of recipes and pictures: one that starts from a latent may take a third of it
 THUMB = 72  # pixels
 QUALITY = 80
 
@@ -44,6 +45,8 @@ class History:
         if text == self.here:
             return self
         kept = (*self.steps[: self.at + 1], Step(text, thumbnail(picture), describe(recipe)))[-MAX_STEPS:]
+        while len(kept) > 2 and sum(len(step.recipe) + len(step.picture) for step in kept) > MAX_BYTES:
+            kept = kept[1:]
         return History(kept, len(kept) - 1)
 
     def move_to(self, index: int) -> History:

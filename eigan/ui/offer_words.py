@@ -71,11 +71,11 @@ def caption(recipe: PictureRecipe, offers: Sequence[Offer]) -> str:
     beside = {name: amount for name, amount in recipe.amounts.items() if name != chosen.name}
     lines = [f"Drawn on {describe(replace(recipe, amounts=beside))}."]
     if rival.attribute and entry is not None:
-        far, metrics = entry.effect * rival.amounts[1], rival.contender.metrics
+        far, metrics = signed(entry.effect * rival.amounts[1]), rival.contender.metrics
+        what, on = WORDS.get(rival.attribute, rival.attribute), f" on {metrics.num_seeds:,} pictures" if metrics else ""
         lines.append(
-            f"The same edit is the one that moves {WORDS.get(rival.attribute, rival.attribute)} by {signed(far)} standard deviations, as measured "
-            f"by hub-export evaluate{f' on {metrics.num_seeds:,} pictures' if metrics else ''}; of a pack that was not "
-            "measured, the direction that is most nearly parallel, moved as far."
+            f"The same edit is the one that moves {what} by {far} standard deviations, as measured by hub-export "
+            f"evaluate{on}; of a pack that was not measured, the direction that is most nearly parallel, moved as far."
         )
     else:
         lines.append(

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from eigan.errors import EiganError
+from eigan.errors import EiganError, PublishError
 from eigan.ui.desk import OPEN, Desk
 from eigan.ui.editor import Prepared, Scene, Updates, plainly
 from eigan.ui.publishing import (
@@ -130,6 +130,8 @@ def listen_counter(desk: Desk, counter: Counter, bench: Bench) -> None:
     shown = [counter.plan, counter.planned, counter.go, counter.result, counter.load_line, counter.open]
 
     def publisher(request: gr.Request, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> Publisher:
+        if hosted and not can_sign_in(os.environ):
+            raise PublishError(_welcome(hosted))
         if hosted:
             return signed_in_publisher(profile.username if profile else None, token.token if token else None)
         return machine_publisher(at_home=is_at_home(request.client.host, request.headers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, ParamSpec, TypeVar
@@ -235,7 +235,8 @@ def _listen_for_code(desk: Desk, tab: Take) -> None:
 
     @plainly
     def fill(chosen: str | None, size: int | None, *values: Any) -> Updates:
-        return bounds(tab, desk.read(*values), chosen, size)
+        counts = [int(value or least) for value, least in zip(values[:2], (animation.COUNT[0], SEEDS[0]), strict=True)]
+        return bounds(tab, desk.read(*values[2:]), chosen, size, counts)
 
     @plainly
     def renew(language: str, *values: Any, request: gr.Request) -> Updates:
@@ -251,7 +252,8 @@ def _listen_for_code(desk: Desk, tab: Take) -> None:
     asked, renewed = [tab.language, *desk.standing], [tab.recipe, tab.about, tab.code]
     opened = [tab.tab.select, tab.update.click]
     tab.png.click(js=PRESS_DOWNLOAD, **IN_BROWSER)
-    gr.on(opened, fill, [tab.direction, tab.size, *desk.standing], filled(tab), trigger_mode="always_last", **LOOK)
+    bounded = [tab.direction, tab.size, tab.count, tab.seeds]
+    gr.on(opened, fill, [*bounded, *desk.standing], bounded, trigger_mode="always_last", **LOOK)
     heard = [*opened, tab.language.input]
     done = gr.on(heard, with_request(renew), asked, renewed, trigger_mode="always_last", **LOOK)
     done.success(js=RENEWED, **IN_BROWSER)
@@ -260,8 +262,9 @@ def _listen_for_code(desk: Desk, tab: Take) -> None:
 
 def _listen_for_animation(desk: Desk, tab: Take) -> None:
     @plainly_each
-    def make(move: str, name: str, suffix: str, count: float, fps: float, size: float, *values: Any) -> Iterator[Any]:
-        now, shape = desk.read(*values), (int(count), float(fps), int(size))
+    def make(move: str, name: str | None, suffix: str, *values: Any) -> Iterator[Any]:
+        (count, fps, size), now = values[:3], desk.read(*values[3:])
+        shape = animation.Shape.of(count, fps, size, now.studio.generator.resolution)
         yield from animate(tab, now, _moving(now, move, name), suffix, shape)
 
     own = [tab.move, tab.direction, tab.format, tab.count, tab.fps, tab.size]
@@ -272,8 +275,8 @@ def _listen_for_animation(desk: Desk, tab: Take) -> None:
 
 def _listen_for_sheet(desk: Desk, tab: Take) -> None:
     @plainly_each
-    def make(count: float, *values: Any) -> Iterator[Any]:
-        yield from lay_sheet(tab, desk.read(*values), int(count))
+    def make(count: float | None, *values: Any) -> Iterator[Any]:
+        yield from lay_sheet(tab, desk.read(*values), int(count or 0))
 
     made = tab.lay.click(make, [tab.seeds, *desk.standing], [tab.note_sheet, tab.sheet, tab.download_sheet], **WORK)
     tab.stop_sheet.click(cancels=[made], **IN_BROWSER).then(_stopped, None, tab.note_sheet, **LOOK)
@@ -296,23 +299,21 @@ def _show_direction(move: str) -> Any:
     return gr.update(visible=move == SWEEP)
 
 
-def filled(tab: Take) -> list[gr.components.Component]:
-    """What `bounds` renews."""
-    return [tab.direction, tab.count, tab.size, tab.seeds]
+def bounds(tab: Take, now: Now, chosen: str | None, size: int | None, counts: Sequence[int]) -> Updates:
+    """The tab's controls as this generator and these packs allow; what was chosen stays where it still can.
 
-
-def bounds(tab: Take, now: Now, chosen: str | None, size: int | None) -> Updates:
-    """The tab's controls as this generator and these packs allow; what was chosen stays where it still can."""
+    counts: of frames and of seeds.
+    """
     names = shown_names(now.studio.pack, list(now.recipe.amounts))
     moved = next(iter(now.recipe.amounts), names[0])
     resolution = now.studio.generator.resolution
     sizes = animation.sizes_for(resolution)
-    renderer = now.studio.renderer
+    frames, seeds = animation.most_frames(now.studio.renderer), most_seeds(now.studio.renderer)
     return {
         tab.direction: gr.update(choices=names, value=chosen if chosen in names else moved),
         tab.size: gr.update(choices=sizes, value=size if size in sizes else animation.usual_size(resolution)),
-        tab.count: gr.update(maximum=animation.most_frames(renderer)),
-        tab.seeds: gr.update(maximum=most_seeds(renderer)),
+        tab.count: gr.update(maximum=frames, value=min(counts[0], frames)),
+        tab.seeds: gr.update(maximum=seeds, value=min(counts[1], seeds)),
     }
 
 
@@ -321,18 +322,14 @@ def most_seeds(renderer: Renderer) -> int:
     return animation.affordable(renderer, animation.SECONDS / 2, *SEEDS)
 
 
-def animate(tab: Take, now: Now, move: Any, suffix: str, shape: tuple[int, float, int]) -> Iterator[Any]:
-    """Draws the frames, one between two yields, then shows the file. shape: frames one way, frames a second, pixels.
-
-    Raises EiganError.
-    """
-    count, fps, size = shape
-    animation.check_affordable(now.studio.renderer, count, size)
+def animate(tab: Take, now: Now, move: Any, suffix: str, shape: animation.Shape) -> Iterator[Any]:
+    """Draws the frames, one between two yields, then shows the file. Raises EiganError."""
+    animation.check_affordable(now.studio.renderer, shape)
     renderer, drawn = make_renderer(now.studio.generator), []  # its own: the sliders' goes on from where it stands
-    for frame in animation.draw_move(renderer, now.recipe, move, count, size):
+    for frame in animation.draw_move(renderer, now.recipe, move, shape.count, shape.size):
         drawn.append(frame)
-        yield {tab.note: drawing(len(drawn), 2 * count - 2, "frames")}
-    data = animation.encode(drawn, suffix, fps)
+        yield {tab.note: drawing(len(drawn), 2 * shape.count - 2, "frames")}
+    data = animation.encode(drawn, suffix, shape.fps)
     path = served.lasting.put(data, f"{PurePath(file_name(now.recipe)).stem}{suffix}")
     is_video = suffix == ".mp4"
     yield {

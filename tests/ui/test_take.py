@@ -21,6 +21,7 @@ from eigan.recipe import PictureRecipe, read_png
 from eigan.render import Renderer
 from eigan.ui import animation
 from eigan.ui.animation import (
+    Shape,
     check_affordable,
     draw_move,
     encode,
@@ -142,18 +143,27 @@ class Slow:
 def test_what_one_visitor_may_ask_for_is_bounded(words: Studio) -> None:
     quick, slow, unknown = Slow(0.01), Slow(5.0), Slow(None)
     assert [most_frames(one) for one in (quick, slow, unknown)] == [40, 12, 40]  # type: ignore[arg-type]
-    check_affordable(quick, 40, 512)  # type: ignore[arg-type]
-    for renderer, count, size, told in (
-        (slow, 13, 64, "wanted 4 to 12 here"),
-        (quick, 41, 64, "wanted 4 to 40"),
-        (quick, 3, 64, "wanted 4 to 40"),
-        (quick, 40, 1024, "choose 17 frames"),
-        (quick, 4, 2048, "at most 1024"),
-        (quick, 4, 0, "at most 1024"),
+    check_affordable(quick, Shape(40, 20, 512))  # type: ignore[arg-type]
+    check_affordable(quick, Shape(17, 20, 1024))  # type: ignore[arg-type]
+    for renderer, shape, told in (
+        (slow, Shape(13, 20, 64), "wanted 4 to 12 here"),
+        (quick, Shape(41, 20, 64), "wanted 4 to 40"),
+        (quick, Shape(3, 20, 64), "wanted 4 to 40"),
+        (quick, Shape(40, 20, 1024), "choose 17 frames"),
+        (quick, Shape(4, 20, 2048), "at most 1024"),
+        (quick, Shape(4, 20, 0), "at most 1024"),
+        (quick, Shape(4, 60, 64), "wanted 5 to 30"),
     ):
         with pytest.raises(PackFormatError, match=told):
-            check_affordable(renderer, count, size)  # type: ignore[arg-type]
-    check_affordable(quick, 17, 1024)  # type: ignore[arg-type]
+            check_affordable(renderer, shape)  # type: ignore[arg-type]
+
+
+def test_what_was_not_filled_in_yet_is_the_usual_or_refused() -> None:
+    assert Shape.of(16, 20, None, 64) == Shape(16, 20.0, 256)
+    assert Shape.of(None, None, 128, 64) == Shape(0, 0.0, 128)
+    for shape in (Shape.of(None, 20, 64, 64), Shape.of(16, None, 64, 64)):
+        with pytest.raises(PackFormatError, match="wanted"):
+            check_affordable(Slow(0.01), shape)  # type: ignore[arg-type]
 
 
 # contact sheets
@@ -222,7 +232,7 @@ def now_of(desk: Desk, **values: Any) -> Now:
 def test_an_animation_is_made_frame_by_frame_and_shown(desk: tuple[Desk, Take], suffix: str) -> None:
     page, tab = desk
     now = now_of(page)
-    steps = list(animate(tab, now, whole_move(now.recipe, now.studio.pack), suffix, (4, 10.0, 64)))
+    steps = list(animate(tab, now, whole_move(now.recipe, now.studio.pack), suffix, Shape(4, 10.0, 64)))
     assert len(steps) == 6 + 1, "it can be stopped between two frames"
     assert "2 of 6 frames" in steps[1][tab.note] and steps[-1][tab.note] == ""
     shown = steps[-1]
@@ -238,7 +248,7 @@ def test_a_stopped_animation_leaves_nothing(desk: tuple[Desk, Take], monkeypatch
     page, tab = desk
     now = now_of(page)
     monkeypatch.setattr(animation, "encode", lambda *_: pytest.fail("it was written all the same"))
-    steps = animate(tab, now, whole_move(now.recipe, now.studio.pack), ".webp", (4, 10.0, 64))
+    steps = animate(tab, now, whole_move(now.recipe, now.studio.pack), ".webp", Shape(4, 10.0, 64))
     next(steps)
     steps.close()  # type: ignore[attr-defined]
 
@@ -255,16 +265,21 @@ def test_a_sheet_is_made_seed_by_seed_and_shown(desk: tuple[Desk, Take]) -> None
             next(lay_sheet(tab, now_of(page, amounts=amounts), count))
 
 
-def test_controls_follow_the_packs(desk: tuple[Desk, Take]) -> None:
+def test_controls_follow_the_packs(desk: tuple[Desk, Take], monkeypatch: pytest.MonkeyPatch) -> None:
     page, tab = desk
     now = now_of(page, amounts={"age": 1.0})
-    updates = bounds(tab, now, None, None)
+    updates = bounds(tab, now, None, None, (16, 6))
     assert updates[tab.direction]["value"] == "age" and "smile" in updates[tab.direction]["choices"]
-    assert updates[tab.size]["value"] == 256 and updates[tab.count]["maximum"] == 40
-    kept = bounds(tab, now, "light", 512)
+    assert updates[tab.size]["value"] == 256
+    assert (updates[tab.count]["maximum"], updates[tab.count]["value"]) == (40, 16)
+    kept = bounds(tab, now, "light", 512, (16, 6))
     assert (kept[tab.direction]["value"], kept[tab.size]["value"]) == ("light", 512)
-    gone = bounds(tab, now, "of another pack", 333)
+    gone = bounds(tab, now, "of another pack", 333, (16, 6))
     assert (gone[tab.direction]["value"], gone[tab.size]["value"]) == ("age", 256)
+    monkeypatch.setattr(Renderer, "expected_seconds", lambda *_: 6.0)
+    slow = bounds(tab, now, None, None, (16, 6))
+    assert (slow[tab.count]["maximum"], slow[tab.count]["value"]) == (10, 10)
+    assert (slow[tab.seeds]["maximum"], slow[tab.seeds]["value"]) == (5, 5)
 
 
 def test_every_kind_of_code_is_of_the_picture(desk: tuple[Desk, Take]) -> None:

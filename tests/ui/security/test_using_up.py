@@ -9,10 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from benchmarks.page_client import PageClient, PageError
 from eigan.format import pack_files
 from eigan.pack import DirectionPack
+from eigan.recipe import PictureRecipe
+from eigan.ui.history import MAX_BYTES, History
 from tests.ui.security.attempts import MIB, attempt, call, events
 from tests.ui.serving import Running
 
@@ -128,3 +131,13 @@ def test_programs_that_come_once_are_forgotten(space: Running, pack: DirectionPa
     for seed in range(120):
         call(space, "edit", pack=pack.source, seed=seed % 20)
     assert space.memory() - before < 40 * MIB
+
+
+def test_a_history_of_large_recipes_is_short() -> None:
+    history, picture = History(), Image.new("RGB", (8, 8))
+    for seed in range(30):
+        amounts = {f"{'x' * 70} {number}": 1.0 for number in range(512)}
+        history = history.add(PictureRecipe("heads", seed, amounts=amounts), picture)
+    assert 2 <= len(history.steps) < 30
+    assert sum(len(step.recipe) for step in history.steps) <= MAX_BYTES
+    assert '"seed": 29' in history.here
