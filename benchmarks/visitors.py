@@ -306,7 +306,8 @@ def main() -> None:
     record = {"benchmark": "visitors", "date": str(date.today()), "machine": machine(torch.get_num_threads(), gradio)}
     pack = sources.load_pack(sources.bundled_packs()[0])
     with app() as (url, pid):
-        found = run(url, pack, visitors=options.visitors, programs=options.programs, seconds=options.seconds, pid=pid)
+        crowd = {name: getattr(options, name) for name in ("visitors", "programs", "seconds", "warm")}
+        found = run(url, pack, **crowd, pid=pid)
     record |= {"pack": pack.source, **found}
     print(
         f"{found['pictures']} pictures ({found['per_second']:.1f} a second), {found['wrong']} of {found['distinct']} "

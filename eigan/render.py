@@ -123,6 +123,11 @@ class Renderer:
             self._learn_colours()
             return np.concatenate([self._sketch(batch, noise_mode, pose, stop) for batch in batches])
 
+    @property
+    def has_previews(self) -> bool:
+        """Whether a stage before the last has made an image that `preview` could show, as far as was drawn yet."""
+        return any(self._log.size(index) >= MIN_PREVIEW for index in range(len(self.generator.stages) - 1))
+
     def expected_seconds(self, count: int = 1) -> float | None:
         """Seconds that `count` pictures (up to `batch_size`) take when nothing can be reused; None before the first."""
         return self._log.expected(range(len(self.generator.stages) + 1), count)

@@ -198,7 +198,7 @@ class GanEdit:
         for aim, amount in amounts:
             checked = check_number(amount, f"amount of {aim.name!r}", -MAX_AMOUNT, MAX_AMOUNT)
             parts.setdefault(aim, []).append(checked)
-        totals = {aim: math.fsum(each) for aim, each in parts.items()}
+        totals = {aim: _total(each) for aim, each in parts.items()}
         for aim, total in totals.items():
             check_number(total, f"amount of {aim.name!r}, which is moved in several places,", -MAX_AMOUNT, MAX_AMOUNT)
         moves = [(aim, total) for aim, total in totals.items() if total]
@@ -365,3 +365,8 @@ def edit_of(recipe: PictureRecipe, packs: Sequence[DirectionPack]) -> GanEdit:
         noise_mode=recipe.noise_mode,
         pose=recipe.pose,
     )
+
+
+def _total(amounts: list[float]) -> float:
+    """Their sum, to nine digits, so that it does not tell in which order nodes were chained; a lone one as it is."""
+    return amounts[0] if len(amounts) == 1 else round(math.fsum(amounts), 9)

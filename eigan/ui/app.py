@@ -79,6 +79,7 @@ def launch(
     Raises:
         OSError: the port is taken. EiganError: an MCP server is wanted, and its package is not there.
     """
+    limits.lighten_sessions()
     _, address, _ = app.launch(
         server_port=port,
         prevent_thread_lock=prevent_thread_lock,

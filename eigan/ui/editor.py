@@ -285,12 +285,14 @@ class Editor:
     def _moving(self, studio: Studio, recipe: PictureRecipe, view: View) -> Updates | None:
         """The picture alone, for as long as something is being dragged; a small one where the whole one is slow."""
         seeds = view.seeds(recipe)
-        if not studio.is_slow:
-            after = served.fleeting.put(studio.png(recipe, seeds), file_name(recipe))
-        elif not seeds and (small := studio.preview(recipe)):
-            after = served.fleeting.put(_png(small), "preview.png")
+        if studio.is_slow_for(max(len(seeds), 1)):
+            if seeds or not studio.renderer.has_previews:
+                return None
+            small = studio.preview(recipe)  # None: of this move, the whole picture is quick
         else:
-            return None
+            small = None
+        data, name = (studio.png(recipe, seeds), file_name(recipe)) if small is None else (_png(small), "preview.png")
+        after = served.fleeting.put(data, name)
         if not view.comparing:
             return {self.page.picture: after}
         return {self.page.comparison: (self._before(studio, recipe, seeds), after)}

@@ -12,11 +12,15 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio.to_thread
+from gradio import state_holder
+from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -32,7 +36,7 @@ MAX_UPLOAD_BYTES = 20 * 2**20  # one request that uploads
 MAX_BODY_BYTES = 2 * 2**20  # any other: several times what the fullest page sends
 MAX_VALUES = 100_000  # in one request: a small one can still become gigabytes of Python's lists
 UPLOADS_BYTES = 2**30  # all that was uploaded and is still there
-MAX_SESSIONS = 1000  # visits that are remembered; one takes a few hundred KB
+MAX_SESSIONS = 2000  # visits that are remembered; one takes 100 to 200 KB, and never more than about 2 MB
 CALL_SECONDS = 10.0  # after its last call, a program that never saw the page is forgotten
 TIDY_SECONDS = 5.0
 SHUT = re.compile(
@@ -40,6 +44,37 @@ SHUT = re.compile(
     r"process_recording|profiling|run-history|runs|stream|undo-vibe-edit|vibe-)",
     re.I,
 )
+
+
+class Session(SessionState):  # type: ignore[misc]  # Gradio has no types
+    """One visit, without the copy of every component's settings that Gradio makes for links of its own (`deep_link`,
+    which is shut here): for this page they are half a megabyte and 20 ms each time, also for one call by a program."""
+
+    def __init__(self, blocks: Any):
+        super().__init__(_WithoutBlocks(blocks))
+
+    def _update_config(self, key: int) -> None:
+        return
+
+    def _update_value_in_config(self, key: int, value: object) -> None:
+        return
+
+
+class _WithoutBlocks:
+    """An app that has no components to copy, and everything else."""
+
+    blocks: Mapping[int, object] = MappingProxyType({})
+
+    def __init__(self, app: Any):
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
+
+
+def lighten_sessions() -> None:
+    """Have Gradio make sessions of this kind, in this process."""
+    state_holder.SessionState = Session
 
 
 def middleware() -> list[Middleware]:

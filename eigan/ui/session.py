@@ -121,7 +121,11 @@ class Studio:
     @property
     def is_slow(self) -> bool:
         """Whether a picture takes too long to be drawn while a slider is dragged."""
-        return (self.renderer.expected_seconds() or 0.0) > SLOW
+        return self.is_slow_for(1)
+
+    def is_slow_for(self, count: int) -> bool:
+        """Whether `count` pictures take too long to be drawn while a slider is dragged."""
+        return (self.renderer.expected_seconds(count) or 0.0) > SLOW
 
     def allowed_psi(self, psi: float) -> float:
         """`psi` as this generator takes it: 1 where there is no truncation, 0 to 1 where it is a threshold of z."""

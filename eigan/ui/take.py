@@ -175,13 +175,13 @@ def _lay_out_sheet() -> dict[str, Any]:
         label="Seeds",
         info="the picture's own and those that follow, each before and after the edit",
         interactive=True,
-        elem_id="sheet-seeds",
+        elem_id="pairs-seeds",
     )
-    with gr.Row(elem_id="sheet-buttons"):
-        lay = gr.Button("Make the sheet", variant="primary", size="md", elem_id="sheet-make")
-        stop_sheet = gr.Button("Stop", size="md", elem_id="sheet-stop")
-        download_sheet = gr.DownloadButton("Download sheet", size="md", visible=False, elem_id="sheet-download")
-    note_sheet = gr.HTML("", elem_id="sheet-note", padding=False)
+    with gr.Row(elem_id="pairs-buttons"):
+        lay = gr.Button("Make the sheet", variant="primary", size="md", elem_id="pairs-make")
+        stop_sheet = gr.Button("Stop", size="md", elem_id="pairs-stop")
+        download_sheet = gr.DownloadButton("Download sheet", size="md", visible=False, elem_id="pairs-download")
+    note_sheet = gr.HTML("", elem_id="pairs-note", padding=False)
     sheet = gr.Image(
         format="png",
         label="Contact sheet",
@@ -190,7 +190,7 @@ def _lay_out_sheet() -> dict[str, Any]:
         visible=False,
         buttons=[],
         alt_text="The edit on several seeds: before above, after below",
-        elem_id="sheet",
+        elem_id="pairs",
     )
     return {
         "seeds": seeds,

@@ -16,10 +16,10 @@ from ..comfy import (
     GanLatentType,
     GanNode,
     Place,
-    draw,
     from_image,
     io,
     output_place,
+    progress,
     to_image,
     ui,
 )
@@ -112,12 +112,16 @@ def layers_of(generator: GanGenerator, latent: GanLatent, edits: list[GanEdit]) 
     first = edits[0] if edits else GanEdit()
     plain = GanEdit(noise_mode=first.noise_mode, pose=first.pose)
     files: list[list[Layer]] = [[] for _ in range(len(latent))]
-    for whole in (plain, *edits):
-        applied = whole.edit()
-        pictures = draw(generator.ready(), latent.codes, edit=applied, noise_mode=whole.noise_mode, pose=whole.pose)
-        named = UNEDITED if whole is plain else title(whole)
-        for layers, picture, recipe in zip(files, pictures, recipes(generator, latent, whole), strict=True):
-            layers.append(Layer(named, picture, recipe))
+    renderer = generator.ready()
+    with progress(len(latent) * (len(edits) + 1)) as bar:
+        for done, whole in enumerate((plain, *edits)):
+            named = UNEDITED if whole is plain else title(whole)
+            options = {"noise_mode": whole.noise_mode, "pose": whole.pose}
+            applied, told = whole.edit(), recipes(generator, latent, whole)
+            for index, (layers, codes, recipe) in enumerate(zip(files, latent.codes, told, strict=True), start=1):
+                picture = renderer.render(codes[None], applied, **options)[0]
+                layers.append(Layer(named, picture, recipe))
+                bar.at(done * len(latent) + index)
     return files
 
 

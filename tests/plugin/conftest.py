@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from eigan.generators.stylegan2 import StyleGAN2
+from eigan.generators.base import Generator
 from eigan.pack import DirectionPack
 from eigan.readers.safetensors import save_generator
 from eigan.render import Renderer
+from eigan.sources import load_generator
 from tests.fakehub.server import FakeHub
 from tests.plugin.comfyui import PLUGIN, Server, Worker, make_base, person_environ
 from tests.plugin.core import NoCore, find_core, is_ci
@@ -25,14 +26,18 @@ LOCAL_PACK = "toy/directions.safetensors"
 class Toys:
     """What lies in the base folder's models, as the tests' own process knows it."""
 
-    generator: StyleGAN2
+    generator: Generator
     pack: DirectionPack
     renderer: Renderer
 
     @classmethod
-    def make(cls) -> Toys:
-        generator = toy_generator()
-        return cls(generator, toy_pack(generator), Renderer(generator))
+    def make(cls, folder: Path) -> Toys:
+        """The generator out of a file in `folder`, as nodes open it: weights that a test has made lie elsewhere in
+        memory, and their products are rounded otherwise, one level of one pixel now and then."""
+        save_generator(toy_generator(), folder, dtype="fp32")
+        generator = load_generator(folder)
+        generator.source = ""
+        return cls(generator, toy_pack(generator), Renderer(generator, batch_size=1))
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +52,8 @@ def core() -> Path:
 
 
 @pytest.fixture(scope="session")
-def toys() -> Toys:
-    return Toys.make()
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
+    return Toys.make(tmp_path_factory.mktemp("toys"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A person in front of ComfyUI's own page: opens a workflow, drags sliders, presses Run, looks. Chromium, no network."""
+"""A person in front of ComfyUI's own page: opens a workflow, drags sliders, presses Run, looks. No network."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Page:
         self.page.set_default_timeout(PATIENCE)
         self.trouble: list[str] = []  # errors of the page itself
         self.prompts: list[dict[str, Any]] = []  # that it sent
+        self.page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.on("request", self._note)
         self.page.goto(url)
@@ -65,14 +66,15 @@ class Page:
             self.page.wait_for_timeout(POLL)
         raise AssertionError(f"waited {PATIENCE / 1000:.0f} s in vain: {what}")
 
-    def open(self, workflow: Mapping[str, Any]) -> None:
-        """As if it were dropped on the page, and all of it in view."""
-        self.page.evaluate("workflow => window.app.loadGraphData(workflow)", dict(workflow))
+    def open(self, workflow: Mapping[str, Any], name: str = "example") -> None:
+        """As if it were dropped on the page."""
+        given = [dict(workflow), name]
+        self.page.evaluate("([workflow, name]) => window.app.loadGraphData(workflow, true, true, name)", given)
         self.wait("count => window.app.graph._nodes.length === count", len(workflow["nodes"]))
 
     def saved(self) -> dict[str, Any]:
         """The workflow as Save writes it."""
-        return dict(self.page.evaluate("() => window.app.graph.serialize()"))
+        return dict(json.loads(self.page.evaluate("() => JSON.stringify(window.app.graph.serialize())")))
 
     def prompt(self) -> dict[str, Any]:
         """What Run sends for what is on the page."""

@@ -139,7 +139,7 @@ def test_the_saved_png_holds_the_apps_recipe_and_the_workflow(worker: Worker, to
         PictureRecipe("toy", 3, 0.5, amounts={"age": -1.5, "smile": 2.25, "light": 4.0}),
         PictureRecipe("toy", 3, 0.5, amounts={"light": 4.0, "age": -1.5}, keep=("smile",)),
         PictureRecipe("toy", 4, 1.0, amounts={"smile": 3.0}, layers={"smile": LayerRange(6, 8)}, noise_mode="none"),
-        PictureRecipe("toy", 0, latent=Latent.of(recipe_codes(PictureRecipe("", 11, 0.3), Toys.make().generator)[0])),
+        PictureRecipe("toy", 0, latent=Latent.of(recipe_codes(PictureRecipe("", 11, 0.3), toy_generator())[0])),
     ],
     ids=["sliders", "keep", "layers", "latent"],
 )

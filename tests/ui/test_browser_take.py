@@ -237,8 +237,8 @@ def test_a_stopped_animation_makes_room(visitor: Visitor) -> None:
     visitor.page.locator("#film-make").click()
     visitor.wait_until(lambda: visitor.page.evaluate("window.stopped") is True, "it was begun, and stopped")
     open_tab(visitor, "Contact sheet")
-    visitor.page.locator("#sheet-make").click()
-    visitor.page.locator("#sheet img").wait_for()  # made after it, one at a time
+    visitor.page.locator("#pairs-make").click()
+    visitor.page.locator("#pairs img").wait_for()  # made after it, one at a time
     open_tab(visitor, "Animation")
     assert visitor.page.locator("#film img").count() == 0
     assert visitor.page.locator("#film-note progress").count() == 0
@@ -249,9 +249,9 @@ def test_a_contact_sheet_holds_the_direct_renders_and_opens_again(
 ) -> None:
     recipe = visitor.recipe()
     open_tab(visitor, "Take away", "Contact sheet")
-    visitor.page.locator("#sheet-seeds input[type=number]").fill("4")
-    visitor.page.locator("#sheet-make").click()
-    visitor.page.locator("#sheet img").wait_for()
+    visitor.page.locator("#pairs-seeds input[type=number]").fill("4")
+    visitor.page.locator("#pairs-make").click()
+    visitor.page.locator("#pairs img").wait_for()
     path = visitor.download(tmp_path, "Download sheet")
     assert read_png(path).amounts == recipe.amounts
     with Image.open(path) as image:

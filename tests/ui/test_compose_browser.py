@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from tests.toys import toy_generator
 from tests.ui.bundles import words_pack
 from tests.ui.conftest import Served
-from tests.ui.visitor import Pixels, Visitor, draw_directly
+from tests.ui.visitor import Visitor, draw_directly, edited
 
 NAME = "Save the sliders as a preset"
 
@@ -55,12 +55,6 @@ def beside(packs: list[DirectionPack]) -> list[DirectionPack]:
     if len(same) < 2:
         pytest.skip("no two bundled packs beside the first")
     return same[-2:]
-
-
-def edited(pack: DirectionPack, amounts: Mapping[str, float], **more: Any) -> Pixels:
-    """The picture of the default seed after these moves, summed in the order of the sliders, as the page does."""
-    in_order = {name: amounts[name] for name in pack.names if name in amounts}
-    return draw_directly(PictureRecipe("", DEFAULT_SEED, DEFAULT_PSI, amounts=in_order, **more), pack)
 
 
 def further(visitor: Visitor) -> list[str]:

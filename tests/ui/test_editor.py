@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,12 +23,12 @@ from eigan.pose import Pose
 from eigan.recipe import PictureRecipe, read_png, write_png
 from eigan.render import Renderer
 from eigan.targets import keep
-from eigan.ui import build_app
+from eigan.ui import build_app, served
 from eigan.ui.app import is_hosted
 from eigan.ui.editor import Editor, Opened, Scene, View, overlaps, plainly
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 from eigan.ui.page import lay_out
-from eigan.ui.session import Studios
+from eigan.ui.session import Recent, Studio, Studios
 from tests.fakehub.server import FakeHub
 from tests.toys import toy_generator
 from tests.toys_models import varying_pack
@@ -138,7 +139,8 @@ def test_a_panel_of_another_opening_is_not_followed(editor: Editor) -> None:
     assert editor.follow(opened, other, Scene(1, 0.7), View(), HEADERS) is None
 
 
-def test_while_something_is_dragged_only_the_picture_changes(editor: Editor) -> None:
+def test_while_something_is_dragged_only_the_picture_changes(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Studio, "is_slow_for", lambda *_: False)
     opened, panel = standing(editor)
     panel |= {"amounts": {"smile": 1.0}, "moving": True}
     updates = editor.follow(opened, panel, Scene(3, 0.7), View(), HEADERS)
@@ -279,14 +281,7 @@ def test_building_the_app_loads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("EIGAN_DIRECTIONS", str(write_bundles(tmp_path)))
     monkeypatch.setattr(Studios, "open", lambda *_: pytest.fail("a pack was opened"))
     endpoints = build_app(hosted=True).get_api_info()["named_endpoints"]
-    assert list(endpoints) == ["/edit"]
-    assert [p["parameter_name"] for p in endpoints["/edit"]["parameters"]] == [
-        "pack",
-        "seed",
-        "amounts",
-        "truncation_psi",
-        "class_index",
-    ]
+    assert set(endpoints) == {"/edit", "/sweep", "/packs", "/directions"}
 
 
 def test_a_hosted_page_offers_no_folders() -> None:
@@ -299,3 +294,26 @@ def test_every_refusal_is_an_eigan_error(editor: Editor) -> None:
     for source in ("", "../..", "a/b/c", "x" * 5000):
         with pytest.raises(EiganError):
             editor.prepare_pack(source, Scene(1, 0.7))
+
+
+def slow_clock(seconds: float) -> Any:
+    """A clock that goes on by `seconds` each time it is read: every stage takes as long."""
+    return map(lambda step: step * seconds, count()).__next__
+
+
+def test_a_slow_generator_is_dragged_as_a_small_picture_and_drawn_whole_at_rest(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eigan.render.MIN_PREVIEW", 8)
+    studio = editor.studios.open("toy-words")
+    slow = Renderer(studio.generator, clock=slow_clock(0.15))
+    studio = replace(studio, renderer=slow, pictures=Recent(4))
+    recipe = PictureRecipe("toy-words", 3, 0.7)
+    assert editor._moving(studio, recipe, View()) is not None, "nothing was measured yet"
+    moved = editor._moving(studio, replace(recipe, amounts={"smile": 1.0}), View())
+    assert moved is not None
+    with Image.open(moved[editor.page.picture]) as small:
+        assert small.width < slow.generator.resolution
+    assert editor._moving(studio, recipe, View(count=4)) is None, "several are drawn when it rests"
+    with Image.open(served.lasting.put(studio.png(replace(recipe, amounts={"smile": 1.0})), "x.png")) as whole:
+        assert whole.width == slow.generator.resolution

@@ -12,7 +12,7 @@ from tests.ui.conftest import REPOSITORY, Served
 from tests.ui.visitor import Visitor
 
 TABS = {  # tab -> (what is waited for, the button that asks for it)
-    "Explore": ("#explore-sheet img", ""),
+    "Explore": ("#sheet img", ""),
     "Compare": ("#rivals img", "Compare"),
     "Take away": ("#film img", "Make the animation"),
     "Open": ("#card", ""),

@@ -18,6 +18,7 @@ from eigan.pack import DirectionPack
 from eigan.recipe import PictureRecipe
 from eigan.render import Renderer
 from eigan.reproduce import draw
+from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
 
 Pixels = npt.NDArray[np.uint8]
 PATIENCE = 20_000  # milliseconds
@@ -34,6 +35,12 @@ def render_directly(pack: DirectionPack, seed: int, psi: float, amounts: Mapping
 def draw_directly(recipe: PictureRecipe, pack: DirectionPack) -> Pixels:
     """The picture of `recipe`, by the library alone. pack: that of `eigan.combine` for one with further packs."""
     return draw(recipe, pack, Renderer(sources.generator_for(pack)))[0]
+
+
+def edited(pack: DirectionPack, amounts: Mapping[str, float], **more: Any) -> Pixels:
+    """The picture of the default seed after these moves, summed in the order of the sliders, as the page does."""
+    in_order = {name: amounts[name] for name in pack.names if name in amounts}
+    return draw_directly(PictureRecipe("", DEFAULT_SEED, DEFAULT_PSI, amounts=in_order, **more), pack)
 
 
 class Visitor:
@@ -90,6 +97,10 @@ class Visitor:
 
     def preset(self, name: str) -> Any:
         return self.page.locator("#preset-buttons").get_by_role("button", name=name, exact=True)
+
+    def steps(self) -> Any:
+        """The buttons of the history strip."""
+        return self.page.get_by_role("list", name="History").get_by_role("button")
 
     def button(self, name: str) -> Any:
         return self.page.get_by_role("button", name=name, exact=True)
