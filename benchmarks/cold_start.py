@@ -3,7 +3,8 @@
     python -m benchmarks.cold_start
 
 Every run is a fresh process with caches of its own, without the network, beside a browser that is open already and has
-never seen the page. What the disk holds is in memory: the first run is a warm-up and does not count.
+never seen the page. What the disk holds is in memory: the first run is a warm-up and does not count. "cpu" are the
+seconds of processor time that the app itself took until then, which other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -82,6 +83,15 @@ def wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> No
     raise RuntimeError(f"the app did not answer:\n{log.read_text()}")
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that the app took so far, of all its threads (Linux; elsewhere 0)."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(browser: Browser) -> dict[str, float]:
     """Seconds from the start of the process to the server's answer and to the first picture."""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +112,7 @@ def measure(browser: Browser) -> dict[str, float]:
                 arg=PICTURE,
                 timeout=PATIENCE * 1e3,
             )
-            return {"answered": answered, "picture": time.perf_counter() - began}
+            return {"answered": answered, "picture": time.perf_counter() - began, "cpu": cpu_seconds(process)}
         finally:
             process.terminate()
             process.wait(30)
@@ -121,7 +131,7 @@ def main() -> None:
         described["chromium"] = browser.version
         runs = [measure(browser) for _ in range(options.rounds + 1)][1:]
         browser.close()
-    summary = {key: statistics.median(run[key] for run in runs) for key in ("answered", "picture")}
+    summary = {key: statistics.median(run[key] for run in runs) for key in ("answered", "picture", "cpu")}
     record: dict[str, Any] = {"benchmark": "cold_start", "date": str(date.today()), "machine": described}
     record |= {"limit_seconds": LIMIT, "summary": summary, "runs": runs}
     options.result.parent.mkdir(parents=True, exist_ok=True)

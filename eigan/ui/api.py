@@ -1,6 +1,6 @@
 """Typed endpoints for other programs, and the tools of the MCP server: /edit, /sweep, /packs, /directions.
 
-They know nothing of the page. What they are asked is checked here, since Gradio passes on whatever JSON arrives. They
+They know nothing of the page. What they are asked is checked (`eigan.ui.asked`): Gradio passes on whatever arrives. They
 take turns at drawing, and only so many may wait, so that programs leave the page its share of the machine.
 """
 
@@ -15,24 +15,17 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
-from typing import Annotated, Any, Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
+from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 import gradio as gr
 import numpy as np
-from pydantic import Field, ValidationError
 
 from eigan import sources
-from eigan.classes import NUM_IMAGENET, find_class
-from eigan.errors import EiganError, HubError, InvalidCodes, PackFormatError, UnknownName, list_names
-from eigan.generators.base import Generator
-from eigan.layers import LayerRange
-from eigan.pack import MAX_NAME, Direction, DirectionPack
-from eigan.pose import STILL, Pose
-from eigan.recipe import MAX_FURTHER, MAX_MOVES, MAX_SOURCE, PictureRecipe
+from eigan.errors import EiganError, HubError, PackFormatError, list_names
+from eigan.pack import Direction, DirectionPack
 from eigan.render import grid
-from eigan.reproduce import draw
-from eigan.strict_json import StrictModel
-from eigan.ui.finding import MAX_WORDS, Finder, source_of
+from eigan.ui.asked import Opening, Scene, Search, Sweep, checked
+from eigan.ui.finding import Finder, source_of
 from eigan.ui.links import DEFAULT_PSI, file_name
 from eigan.ui.served import Shelf
 from eigan.ui.session import GAP, Studio, Studios
@@ -40,13 +33,9 @@ from eigan.ui.session import GAP, Studio, Studios
 P = ParamSpec("P")
 R = TypeVar("R")
 MAX_INSIDE = 16  # calls that are answered or wait at any time; the next is told that the app is busy
-MAX_STEPS = 15
 MAX_STRIP_PIXELS = 16 * 2**20
 SHELF_BYTES = 256 * 2**20  # of pictures made for programs: they do not push out those that people look at
 BUSY = f"the app is busy: {MAX_INSIDE} other calls are being answered; call again in a few seconds"
-
-Source = Annotated[str, Field(max_length=MAX_SOURCE)]
-Name = Annotated[str, Field(max_length=MAX_NAME)]
 
 
 class PackFacts(TypedDict):
@@ -80,70 +69,6 @@ class PresetFacts(TypedDict):
     name: str
     amounts: dict[str, float]
     description: str
-
-
-class Scene(StrictModel):
-    """What an edit and a sweep are both asked for, as it arrived."""
-
-    pack: Source
-    seed: int
-    amounts: Annotated[dict[Name, float], Field(max_length=MAX_MOVES)]
-    truncation_psi: float
-    class_index: int | Name | None
-    further: Annotated[list[Source], Field(max_length=MAX_FURTHER)]
-    layers: Annotated[dict[Name, Name], Field(default_factory=dict, max_length=MAX_MOVES)]
-    keep: Annotated[list[Name], Field(default_factory=list, max_length=MAX_MOVES)]
-    noise: bool = True
-    pose: Annotated[list[float], Field(min_length=3, max_length=3)] | None = None
-
-    def recipe(self, studio: Studio) -> PictureRecipe:
-        """The complete recipe, if `studio` can draw it. Raises EiganError."""
-        for name in self.layers:
-            studio.pack[name]  # that it is there: a recipe drops layers of what it does not move
-        if self.pose is not None and not studio.generator.has_pose:
-            raise InvalidCodes(f"{studio.generator.describe()} has no pose; leave it out")
-        return studio.complete(
-            PictureRecipe(
-                pack=studio.source,
-                seed=self.seed,
-                truncation_psi=self.truncation_psi,
-                class_index=class_of(self.class_index, studio.generator),
-                amounts=self.amounts,
-                pose=STILL if self.pose is None else Pose(*self.pose),
-                layers={n: LayerRange.parse(text, studio.generator.num_layers) for n, text in self.layers.items()},
-                keep=tuple(self.keep),
-                noise_mode="const" if self.noise else "none",
-            )
-        )
-
-
-class Sweep(StrictModel):
-    """What a sweep alone is asked for."""
-
-    direction: Name
-    low: float | None
-    high: float | None
-    steps: Annotated[int, Field(ge=2, le=MAX_STEPS)]
-
-    def amounts(self, direction: Direction) -> list[float]:
-        """Evenly from low to high, each the direction's own end where it is left out. Raises PackFormatError."""
-        own = direction.amount_range
-        low, high = own[0] if self.low is None else self.low, own[1] if self.high is None else self.high
-        if not low < high:
-            raise PackFormatError(f"low is {low:g} and high is {high:g}; wanted low below high")
-        return [round(low + (high - low) * i / (self.steps - 1), 4) for i in range(self.steps)]
-
-
-class Search(StrictModel):
-    """What a list of packs is asked for."""
-
-    search: Annotated[str, Field(max_length=MAX_WORDS)]
-    generator: Source
-    where: Literal["bundled", "hub"]
-
-
-class Opening(StrictModel):
-    pack: Source
 
 
 class Endpoints:
@@ -249,7 +174,7 @@ class Endpoints:
             raise PackFormatError(f"{len(moves)} pictures of this generator are too large for a strip; ask for {most}")
         swept = [replace(recipe, amounts={**recipe.amounts, along.direction: amount}) for amount in moves]
         with self._drawing:
-            pictures = np.concatenate([draw(each, studio.pack, studio.renderer) for each in swept])
+            pictures = np.stack([np.asarray(studio.render(each)) for each in swept])
         buffer = BytesIO()
         grid(pictures, columns=len(moves), gap=GAP).save(buffer, format="PNG")
         return self._file(buffer.getvalue(), f"{Path(file_name(recipe)).stem}-sweep.png"), moves
@@ -366,35 +291,6 @@ def announced(endpoint: Callable[P, R], doorway: Doorway) -> Callable[P, R]:
     parameters = [one.replace(annotation=hints[name]) for name, one in signature.parameters.items()]
     called.__signature__ = signature.replace(parameters=parameters, return_annotation=hints["return"])  # type: ignore[attr-defined]
     return called
-
-
-M = TypeVar("M", bound=StrictModel)
-
-
-def checked(model: type[M], **values: Any) -> M:
-    """What an endpoint was asked, if it has the types and sizes that the endpoint takes. Raises PackFormatError."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part)[:40] for part in first["loc"])
-        raise PackFormatError(f"{place}: {first['msg']}") from None
-
-
-def class_of(asked: int | str | None, generator: Generator) -> int | None:
-    """The class that a number, digits or a name stand for. Raises InvalidCodes, UnknownName."""
-    if asked is None:
-        return None
-    if not generator.c_dim:
-        raise InvalidCodes(f"{generator.describe()} has no classes; leave class_index out")
-    if isinstance(asked, str) and not asked.strip().isdecimal():
-        if generator.c_dim != NUM_IMAGENET:
-            raise UnknownName(f"this generator's classes have no names; give a number, 0 to {generator.c_dim - 1}")
-        return find_class(asked)
-    index = int(asked)
-    if not 0 <= index < generator.c_dim:
-        raise InvalidCodes(f"class_index is {index}; this generator has classes 0 to {generator.c_dim - 1}")
-    return index
 
 
 def pack_facts(pack: DirectionPack) -> PackFacts:

@@ -38,6 +38,7 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
 
     Nothing is loaded until the first visitor arrives.
     """
+    limits.lighten_gradio()
     studios = Studios(hosted=is_hosted() if hosted is None else hosted)
     packs = sources.bundled_packs()
     default = pack or (packs[0] if packs else "")
@@ -79,7 +80,6 @@ def launch(
     Raises:
         OSError: the port is taken. EiganError: an MCP server is wanted, and its package is not there.
     """
-    limits.lighten_sessions()
     _, address, _ = app.launch(
         server_port=port,
         prevent_thread_lock=prevent_thread_lock,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import time
@@ -39,6 +40,7 @@ UPLOADS_BYTES = 2**30  # all that was uploaded and is still there
 MAX_SESSIONS = 2000  # visits that are remembered; one takes 100 to 200 KB, and never more than about 2 MB
 CALL_SECONDS = 10.0  # after its last call, a program that never saw the page is forgotten
 TIDY_SECONDS = 5.0
+NO_STATISTICS = {"GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**12), "GRADIO_ANALYTICS_MAX_EVENTS": "100"}
 SHUT = re.compile(
     r"(?:/gradio_api)?/(?:proxy=|file[=/]https?:|component_server|custom_component|deep_link|dev/|monitoring|"
     r"process_recording|profiling|run-history|runs|stream|undo-vibe-edit|vibe-)",
@@ -72,9 +74,12 @@ class _WithoutBlocks:
         return getattr(self._app, name)
 
 
-def lighten_sessions() -> None:
-    """Have Gradio make sessions of this kind, in this process."""
+def lighten_gradio() -> None:
+    """Have Gradio, in this process, make sessions of this kind, and no statistics: of the last ten thousand events,
+    after each, for its monitoring, which is shut here. To be called before the app is built."""
     state_holder.SessionState = Session
+    for name, value in NO_STATISTICS.items():
+        os.environ.setdefault(name, value)
 
 
 def middleware() -> list[Middleware]:

@@ -16,10 +16,10 @@ from ..comfy import (
     GanLatentType,
     GanNode,
     Place,
+    Progress,
     from_image,
     io,
     output_place,
-    progress,
     to_image,
     ui,
 )
@@ -113,15 +113,14 @@ def layers_of(generator: GanGenerator, latent: GanLatent, edits: list[GanEdit]) 
     plain = GanEdit(noise_mode=first.noise_mode, pose=first.pose)
     files: list[list[Layer]] = [[] for _ in range(len(latent))]
     renderer = generator.ready()
-    with progress(len(latent) * (len(edits) + 1)) as bar:
-        for done, whole in enumerate((plain, *edits)):
-            named = UNEDITED if whole is plain else title(whole)
-            options = {"noise_mode": whole.noise_mode, "pose": whole.pose}
-            applied, told = whole.edit(), recipes(generator, latent, whole)
-            for index, (layers, codes, recipe) in enumerate(zip(files, latent.codes, told, strict=True), start=1):
-                picture = renderer.render(codes[None], applied, **options)[0]
-                layers.append(Layer(named, picture, recipe))
-                bar.at(done * len(latent) + index)
+    bar = Progress(len(latent) * (len(edits) + 1))
+    for done, whole in enumerate((plain, *edits)):
+        named = UNEDITED if whole is plain else title(whole)
+        applied, told = whole.edit(), recipes(generator, latent, whole)
+        for index, (layers, codes, recipe) in enumerate(zip(files, latent.codes, told, strict=True), start=1):
+            picture = renderer.render(codes[None], applied, noise_mode=whole.noise_mode, pose=whole.pose)[0]
+            layers.append(Layer(named, picture, recipe))
+            bar.at(done * len(latent) + index)  # no picture: the page would show it in place of the finished ones
     return files
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eigan.recipe import PictureRecipe
@@ -31,32 +31,23 @@ Graph = dict[str, Part]
 SHOWN = (230, 240)  # of a node with a picture
 
 
-def note(text: str, at: tuple[int, int], size: tuple[int, int] = (560, 110)) -> Part:
-    return Part("MarkdownNote", at, values={"": text}, size=size, title="Note")
+def note(text: str) -> Part:
+    return Part("MarkdownNote", (0, -50), values={"": text}, size=(650, 110), title="Note")
 
 
 def start(seed: int = 7) -> Graph:
-    """Generator, pack and latent: the left column."""
+    """Generator, pack and latent: the first two columns."""
+    generator = {"generator": ("generator", "generator")}
+    values = {"seed": seed, "truncation": 0.7}
     return {
-        "generator": Part("EiganLoadGenerator", (0, 140), values={"generator_name": "heads-64"}, size=(300, 82)),
-        "pack": Part(
-            "EiganLoadDirectionPack",
-            (0, 290),
-            {"generator": ("generator", "generator")},
-            {"pack_name": "heads"},
-            (300, 130),
-        ),
-        "latent": Part(
-            "EiganLatentFromSeed",
-            (0, 480),
-            {"generator": ("generator", "generator")},
-            {"seed": seed, "truncation": 0.7},
-            (300, 150),
-        ),
+        "generator": Part("EiganLoadGenerator", (0, 140), values={"generator_name": "heads-64"}, size=(300, 90)),
+        "pack": Part("EiganLoadDirectionPack", (350, 140), generator, {"pack_name": "heads"}, (300, 130)),
+        "latent": Part("EiganLatentFromSeed", (350, 340), generator, values, (300, 150)),
     }
 
 
 def render(at: tuple[int, int], edit: str = "edit", latent: str = "latent", generator: str = "generator") -> Part:
+    """With room for the picture that it shows of itself."""
     wires = {"generator": (generator, "generator"), "latent": (latent, "latent")}
     return Part("EiganRender", at, wires | ({"edit": (edit, "edit")} if edit else {}), size=(270, 390))
 
@@ -68,14 +59,13 @@ def shown(source: str, at: tuple[int, int], output: str = "images", title: str =
 ONE_SLIDER: Graph = {
     **start(),
     "edit": Part(
-        "EiganEditDirection", (360, 290), {"pack": ("pack", "pack")}, {"direction": "smile", "amount": 3.0}, (300, 130)
+        "EiganEditDirection", (700, 140), {"pack": ("pack", "pack")}, {"direction": "smile", "amount": 3.0}, (300, 130)
     ),
-    "render": render((720, 290)),
-    "picture": shown("render", (1050, 290)),
+    "render": render((1050, 140)),
+    "picture": shown("render", (1370, 140)),
     "note": note(
         "**One slider.** Move `amount` and press Run: only the edit and the picture are made again.\n\nTo see it "
-        "while you drag: Settings → GAN edit → *Redraw while a slider is dragged*.",
-        (0, -10),
+        "while you drag: Settings → GAN edit → *Redraw while a slider is dragged*."
     ),
 }
 
@@ -83,35 +73,33 @@ PRESET_SLIDERS_KEEP: Graph = {
     **start(11),
     "preset": Part(
         "EiganApplyPreset",
-        (360, 140),
+        (700, 140),
         {"pack": ("pack", "pack")},
         {"preset": "Older and smiling", "intensity": 0.8},
         (300, 110),
     ),
     "sliders": Part(
         "EiganEditSliders",
-        (360, 310),
+        (700, 310),
         {"pack": ("pack", "pack"), "edit": ("preset", "edit")},
         {"page": 0, "amount_4": 2.0, "amount_6": -2.0},
-        (300, 270),
+        (300, 280),
     ),
     "edit": Part(
         "EiganKeep",
-        (360, 640),
+        (700, 650),
         {"pack": ("pack", "pack"), "edit": ("sliders", "edit")},
         {"directions": "glasses, backdrop"},
-        (300, 120),
+        (300, 130),
     ),
-    "render": render((720, 140)),
-    "picture": shown("render", (1050, 140)),
+    "render": render((1050, 140)),
+    "picture": shown("render", (1370, 140)),
     "which": Part(
-        "PreviewAny", (720, 590), {"source": ("sliders", "sliders")}, size=(560, 230), title="Which slider is which"
+        "PreviewAny", (1050, 590), {"source": ("sliders", "sliders")}, size=(550, 190), title="Which slider is which"
     ),
     "note": note(
-        "**A preset, sliders on top, and what must stay.** Keep holds for the whole edit, wherever it stands in "
-        "the chain.",
-        (0, -10),
-        (620, 80),
+        "**A preset, sliders on top, and what must stay.** Keep holds for the whole edit, wherever it stands in the "
+        "chain."
     ),
 }
 
@@ -119,49 +107,39 @@ SWEEP: Graph = {
     **start(3),
     "sweep": Part(
         "EiganSweep",
-        (360, 140),
+        (700, 140),
         {"generator": ("generator", "generator"), "latent": ("latent", "latent"), "pack": ("pack", "pack")},
         {"direction": "age", "low": -5.0, "high": 7.0, "steps": 7},
-        (300, 240),
+        (300, 460),
     ),
-    "strip": Part("PreviewImage", (720, 140), {"images": ("sweep", "strip")}, size=(640, 210), title="Strip"),
-    "batch": Part("PreviewImage", (720, 400), {"images": ("sweep", "images")}, size=(640, 260), title="Batch"),
+    "strip": Part("PreviewImage", (1050, 140), {"images": ("sweep", "strip")}, size=(550, 260), title="Strip"),
+    "batch": Part("PreviewImage", (1050, 460), {"images": ("sweep", "images")}, size=(550, 300), title="Batch"),
     "note": note(
-        "**A sweep.** One direction from end to end: as a strip with amounts, and as a batch for Save Image or "
-        "video nodes.",
-        (0, -10),
-        (620, 80),
+        "**A sweep.** One direction from end to end: as a strip with amounts, and as a batch for Save Image or video "
+        "nodes."
     ),
 }
 
 FIT: Graph = {
     "generator": start()["generator"],
-    "latent": Part(
-        "EiganLatentFromSeed",
-        (0, 290),
-        {"generator": ("generator", "generator")},
-        {"seed": 21, "truncation": 0.7},
-        (300, 150),
-    ),
     "fit": Part(
-        "EiganFitDirections", (0, 500), {"generator": ("generator", "generator")}, {"method": "sefa"}, (300, 130)
+        "EiganFitDirections", (350, 140), {"generator": ("generator", "generator")}, {"method": "sefa"}, (300, 140)
     ),
+    "latent": replace(start(21)["latent"], at=(350, 350)),
     "edit": Part(
-        "EiganEditSliders", (360, 140), {"pack": ("fit", "pack")}, {"amount_0": 3.0, "amount_2": -2.0}, (300, 270)
+        "EiganEditSliders", (700, 140), {"pack": ("fit", "pack")}, {"amount_0": 3.0, "amount_2": -2.0}, (300, 280)
     ),
-    "render": render((720, 140)),
-    "picture": shown("render", (1050, 140)),
+    "render": render((1050, 140)),
+    "picture": shown("render", (1370, 140)),
     "sheet": Part(
         "EiganDescribePack",
-        (360, 480),
+        (350, 590),
         {"pack": ("fit", "pack"), "generator": ("generator", "generator")},
-        size=(630, 400),
+        size=(1250, 420),
     ),
     "note": note(
         "**A generator without a pack.** Directions are fitted on the spot, in seconds; Describe Pack shows what each "
-        "one does. For names, sigmas that were measured well and a page of its own: `hub-export fit`.",
-        (0, -10),
-        (620, 100),
+        "one does. For names, sigmas that were measured well and a page of its own: `hub-export fit`."
     ),
 }
 
@@ -186,55 +164,51 @@ RECIPE_IN_AND_OUT: Graph = {
     ),
     "note": note(
         "**A recipe in, a recipe out.** Paste one of eigan's app, or choose a PNG that it saved. Go on editing; the "
-        "PNG that is saved opens in the app and, dropped here, as this workflow.",
-        (0, -10),
-        (700, 100),
+        "PNG that is saved opens in the app and, dropped here, as this workflow."
     ),
 }
 
 INVERT: Graph = {
     "generator": start()["generator"],
-    "pack": start()["pack"],
-    "latent": start(8)["latent"],
-    "given": render((360, 140), edit=""),
+    "latent": replace(start(8)["latent"], at=(0, 300)),
+    "pack": replace(start()["pack"], at=(0, 590)),
+    "given": replace(render((350, 140), edit=""), title="A picture"),
     "inverted": Part(
         "EiganInvertImage",
-        (360, 300),
+        (680, 140),
         {"generator": ("generator", "generator"), "images": ("given", "images")},
         {"steps": 200, "seed": 0},
-        (300, 230),
+        (300, 520),
     ),
     "edit": Part(
-        "EiganEditDirection", (360, 590), {"pack": ("pack", "pack")}, {"direction": "beard", "amount": 4.0}, (300, 130)
+        "EiganEditDirection", (350, 590), {"pack": ("pack", "pack")}, {"direction": "beard", "amount": 4.0}, (270, 130)
     ),
-    "again": render((720, 300), edit="", latent="inverted"),
-    "render": render((720, 590), latent="inverted"),
-    "before": shown("given", (1050, 140), title="The picture"),
-    "found": shown("again", (1370, 140), title="Drawn from what was found"),
-    "picture": shown("render", (1370, 520), title="Edited"),
+    "again": replace(render((1050, 140), edit="", latent="inverted"), title="As it was found"),
+    "render": replace(render((1050, 590), latent="inverted"), title="Edited"),
+    "found": shown("again", (1370, 140)),
+    "picture": shown("render", (1370, 590)),
+    "before": shown("given", (680, 720)),
     "note": note(
         "**A picture that has no seed.** Put Load Image in place of the first Render: aligned as the generator's own "
-        "pictures are. Invert Image finds codes that draw it, which are edited like any other.",
-        (0, -10),
-        (660, 100),
+        "pictures are. Invert Image finds codes that draw it, which are edited like any other."
     ),
 }
 
 LAYERS: Graph = {
     **start(14),
     "first": Part(
-        "EiganEditDirection", (360, 140), {"pack": ("pack", "pack")}, {"direction": "smile", "amount": 3.0}, (300, 130)
+        "EiganEditDirection", (700, 140), {"pack": ("pack", "pack")}, {"direction": "smile", "amount": 3.0}, (300, 130)
     ),
     "second": Part(
         "EiganApplyPreset",
-        (360, 330),
+        (700, 340),
         {"pack": ("pack", "pack")},
         {"preset": "Evening light", "intensity": 1.0},
         (300, 110),
     ),
     "saved": Part(
         "EiganSaveLayers",
-        (720, 140),
+        (1050, 140),
         {
             "generator": ("generator", "generator"),
             "latent": ("latent", "latent"),
@@ -246,9 +220,7 @@ LAYERS: Graph = {
     ),
     "note": note(
         "**For painting.** One .ora file with a layer for each edit, the unedited picture at the bottom. Krita, GIMP "
-        "and MyPaint open it.",
-        (0, -10),
-        (620, 80),
+        "and MyPaint open it."
     ),
 }
 

@@ -32,7 +32,8 @@ from eigan.recipe import PictureRecipe, read_png
 from eigan.render import Renderer, grid
 from eigan.reproduce import draw
 from eigan.ui import api
-from eigan.ui.api import Doorway, Endpoints, announced, class_of, wants_mcp
+from eigan.ui.api import Doorway, Endpoints, announced, wants_mcp
+from eigan.ui.asked import class_of
 from eigan.ui.finding import Finder
 from eigan.ui.links import DEFAULT_PSI
 from eigan.ui.session import Studios

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
+from gradio import state_holder
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from eigan.ui import limits
+from eigan.ui import build_app, limits
 from eigan.ui.limits import SHUT, Limits, check_body, forget_callers, forget_files, tidy, trim_uploads
 from eigan.ui.served import SHELVES
 
@@ -132,6 +134,24 @@ def test_a_body_is_not_read_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert sent[0]["status"] == 413
     assert run(Limits(inner), [], headers=[(b"content-length", b"11")])[0]["status"] == 413
     assert run(Limits(inner), [], path="/gradio_api/deep_link")[0]["status"] == 404
+
+
+def test_a_session_holds_little_and_still_works(toy_bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in limits.NO_STATISTICS:
+        monkeypatch.delenv(name, raising=False)
+    app = build_app()
+    session: Any = state_holder.SessionState(app)
+    button, state = (next(c for c in app.blocks.values() if isinstance(c, kind)) for kind in (gr.Button, gr.State))
+    assert len(app.blocks) > 50
+    assert isinstance(session, limits.Session)
+    session[state._id] = {"key": "a"}
+    assert session[state._id] == {"key": "a"}
+    assert session[button._id] is button
+    session._update_value_in_config(button._id, "x")
+    session._update_config(button._id)
+    assert len(list(session.components)) <= 1
+    assert app._queue.ANALYTICS_MAX_EVENTS == 100
+    assert app._queue.compute_analytics_summary([{"function": "a"}] * 5) == {"functions": {}}
 
 
 def test_programs_that_are_gone_are_forgotten_and_pages_are_not() -> None:
