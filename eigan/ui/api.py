@@ -1,7 +1,7 @@
 """Typed endpoints for other programs, and the tools of the MCP server: /edit, /sweep, /packs, /directions.
 
-They know nothing of the page. What they are asked is checked (`eigan.ui.asked`): Gradio passes on whatever arrives. They
-take turns at drawing, and only so many may wait, so that programs leave the page its share of the machine.
+They know nothing of the page. What they are asked is checked (`eigan.ui.asked`): Gradio passes on whatever arrives.
+They take turns at drawing, and only so many may wait, so that programs leave the page its share of the machine.
 """
 
 from __future__ import annotations

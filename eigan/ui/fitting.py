@@ -56,9 +56,7 @@ def parse_fit(source: str) -> FitSource | None:
     return FitSource(method.lower(), generator)
 
 
-def open_generator(
-    source: str, *, hosted: bool, token: str | bool | None = None, offline: bool = False
-) -> Generator:
+def open_generator(source: str, *, hosted: bool, token: str | bool | None = None, offline: bool = False) -> Generator:
     """The generator that a person named. hosted: a stranger did, so it is a bundled one or one of the Hub, of bounded
     size, and fetched without a token.
 

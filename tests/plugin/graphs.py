@@ -133,9 +133,9 @@ FIT: Graph = {
     "picture": shown("render", (1370, 140)),
     "sheet": Part(
         "EiganDescribePack",
-        (350, 590),
+        (0, 300),
         {"pack": ("fit", "pack"), "generator": ("generator", "generator")},
-        size=(1250, 420),
+        size=(300, 700),
     ),
     "note": note(
         "**A generator without a pack.** Directions are fitted on the spot, in seconds; Describe Pack shows what each "

@@ -23,7 +23,12 @@ from tests.plugin.page import Page, chromium
 WORKFLOWS = PLUGIN / "example_workflows"
 SHOTS = REPOSITORY / "docs" / "comfyui"
 THUMBNAIL = 400  # pixels along the wider side
-QUIET = {"Comfy.Minimap.Visible": False, "Comfy.TutorialCompleted": True, "Comfy.Graph.CanvasInfo": False}
+QUIET = {
+    "Comfy.Minimap.Visible": False,
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Canvas.SelectionToolbox": True,
+}
 MARGIN = 30
 BUILD = """graph => {
     const made = {};
@@ -97,16 +102,10 @@ def thumbnail(page: Page, node: int, path: Path) -> None:
 
 def shoot_help(page: Page) -> None:
     """The page of help beside a node."""
-    page.page.evaluate(
-        """() => {
-            const node = window.app.graph._nodes.find((one) => one.comfyClass === "EiganRender");
-            window.app.canvas.select(node);
-        }"""
-    )
-    page.page.get_by_test_id("info-button").or_(
-        page.page.locator(".selection-toolbox .icon-\\\\[lucide--info\\\\]")
-    ).first.click()
-    page.page.get_by_text("Draws the pictures of a latent after an edit").first.wait_for()
+    render = page.page.evaluate("() => window.app.graph._nodes.find((one) => one.comfyClass === 'EiganRender').id")
+    page.page.mouse.click(*page.title(render))
+    page.page.get_by_test_id("info-button").click()
+    page.page.get_by_text("the generator that the latent was made with").first.wait_for()
     page.page.wait_for_timeout(500)
     page.page.screenshot(path=SHOTS / "help.png")
 

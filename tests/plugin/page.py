@@ -119,6 +119,19 @@ class Page:
         )
         return float(x), float(y)
 
+    def title(self, node: int) -> tuple[float, float]:
+        """Where on the page a node's title is."""
+        x, y = self.page.evaluate(
+            """id => {
+                const node = window.app.graph.getNodeById(id), { scale, offset } = window.app.canvas.ds;
+                const box = window.app.canvas.canvas.getBoundingClientRect();
+                const at = [node.pos[0] + node.size[0] / 2, node.pos[1] - 15];
+                return [(at[0] + offset[0]) * scale + box.left, (at[1] + offset[1]) * scale + box.top];
+            }""",
+            node,
+        )
+        return float(x), float(y)
+
     def drag(self, node: int, widget: str, shares: list[float], pause: int = 0) -> None:
         """Press on the slider, move through `shares` of its width, let go; `pause` ms at each."""
         self.page.mouse.move(*self.place(node, widget, shares[0]))

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -393,12 +394,14 @@ def test_the_curl_example_runs(served: Served, tmp_path: Path) -> None:
     assert pixels(tmp_path / "edited.png").shape == (64, 64, 3)
 
 
-def test_the_mcp_example_runs(mcp_app: Running, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mcp_example_runs(mcp_app: Running, tmp_path: Path) -> None:
     example = next(text for text in examples("python") if "import ClientSession" in text)
-    exec(compile(example.replace(ADDRESS, mcp_app.url.rstrip("/")), "api.md", "exec"), {"__name__": "example"})
-    printed = capsys.readouterr().out
-    assert "['edit', 'sweep', 'packs', 'directions']" in printed
-    assert "image/png" in printed
+    script = example.replace(ADDRESS, mcp_app.url.rstrip("/"))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120, capture_output=True, text=True
+    )
+    assert "['edit', 'sweep', 'packs', 'directions']" in done.stdout
+    assert "image/png" in done.stdout
 
 
 def test_the_docs_name_every_parameter() -> None:

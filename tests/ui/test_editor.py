@@ -298,7 +298,7 @@ def test_every_refusal_is_an_eigan_error(editor: Editor) -> None:
 
 def slow_clock(seconds: float) -> Any:
     """A clock that goes on by `seconds` each time it is read: every stage takes as long."""
-    return map(lambda step: step * seconds, count()).__next__
+    return (step * seconds for step in count()).__next__
 
 
 def test_a_slow_generator_is_dragged_as_a_small_picture_and_drawn_whole_at_rest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,7 +106,8 @@ def run(app: Any, chunks: list[bytes], *, path: str = "/gradio_api/queue/join", 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as elsewhere:  # where no loop runs, whatever other tests have left in this thread
+        elsewhere.submit(lambda: asyncio.run(app(scope, receive, send))).result(30)
     return sent
 
 
