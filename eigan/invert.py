@@ -180,7 +180,7 @@ class _Inverter:
 
 
 class Adam:
-    """Kingma & Ba, ICLR 2015 (arXiv:1412.6980), of one tensor. torch.optim's own loads torch.compile with its first step:
+    """Kingma & Ba, ICLR 2015 (arXiv:1412.6980), of one tensor. torch.optim's own loads torch.compile at its first step:
     seconds, and in ComfyUI's many installations a frequent cause of trouble.
     """
 
@@ -210,7 +210,7 @@ class Level:
 
 
 def pyramid(image: Tensor) -> list[Level]:
-    """The Laplacian pyramid of images (N, C, H, W): each level half the size, down to 8 px, whose detail is all of it."""
+    """The Laplacian pyramid of images (N, C, H, W): each level half the size, down to 8 px, all of which is detail."""
     levels = []
     while min(image.shape[-2:]) >= 2 * SMALLEST:
         smaller = F.avg_pool2d(image, 2)
