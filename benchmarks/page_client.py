@@ -91,15 +91,17 @@ class PageClient:
         return self._completed(joined.json()["event_id"])
 
     def _completed(self, event: str) -> list[Any]:
+        """The event's answer. The stream is read to its end: who hangs up before is taken to have left the page."""
+        found: Mapping[str, Any] = {"success": False, "output": {"error": "the server said nothing more"}}
         with self.http.stream("GET", f"{PREFIX}queue/data", params={"session_hash": self.session}) as stream:
             for message in _messages(stream):
                 if message["msg"] == "unexpected_error":
-                    raise PageError(str(message["message"]))
-                if message["msg"] == "process_completed" and message["event_id"] == event:
-                    if not message["success"]:
-                        raise PageError(str(message["output"].get("error")))
-                    return list(message["output"]["data"])
-        raise PageError("the server ended the stream before it answered")
+                    found = {"success": False, "output": {"error": message["message"]}}
+                elif message["msg"] == "process_completed" and message["event_id"] == event:
+                    found = message
+        if not found["success"]:
+            raise PageError(str(found["output"].get("error")))
+        return list(found["output"]["data"])
 
     def picture(self, elem_id: str = "picture") -> Pixels:
         """The picture that the page shows, decoded."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 import gradio as gr
 import numpy as np
+from gradio.context import get_blocks_context
 
 from eigan import sources
 from eigan.errors import EiganError, HubError, PackFormatError, list_names
@@ -35,6 +37,8 @@ R = TypeVar("R")
 MAX_INSIDE = 16  # calls that are answered or wait at any time; the next is told that the app is busy
 MAX_STRIP_PIXELS = 16 * 2**20
 SHELF_BYTES = 256 * 2**20  # of pictures made for programs: they do not push out those that people look at
+PAGE_SECONDS = 2.0  # that a call waits, at most, for people who wait for pictures
+LANE = "api"
 BUSY = f"the app is busy: {MAX_INSIDE} other calls are being answered; call again in a few seconds"
 
 
@@ -74,8 +78,9 @@ class PresetFacts(TypedDict):
 class Endpoints:
     """The endpoints, as plain functions: their docstrings and types become the API's schema and the MCP tools."""
 
-    def __init__(self, studios: Studios, finder: Finder):
-        self.studios, self.finder = studios, finder
+    def __init__(self, studios: Studios, finder: Finder, has_people: Callable[[], bool] = lambda: False):
+        """has_people: whether somebody in front of the page waits for something."""
+        self.studios, self.finder, self._has_people = studios, finder, has_people
         self._shelf = Shelf("api", SHELF_BYTES)
         self._drawing = Lock()
 
@@ -124,7 +129,7 @@ class Endpoints:
         )
         studio = self._open(asked.pack, asked.further)
         recipe = asked.recipe(studio)
-        with self._drawing:
+        with self._turn():
             data = studio.png(recipe)
         return self._file(data, file_name(recipe))
 
@@ -173,7 +178,7 @@ class Endpoints:
             most = MAX_STRIP_PIXELS // studio.generator.resolution**2
             raise PackFormatError(f"{len(moves)} pictures of this generator are too large for a strip; ask for {most}")
         swept = [replace(recipe, amounts={**recipe.amounts, along.direction: amount}) for amount in moves]
-        with self._drawing:
+        with self._turn():
             pictures = np.stack([np.asarray(studio.render(each)) for each in swept])
         buffer = BytesIO()
         grid(pictures, columns=len(moves), gap=GAP).save(buffer, format="PNG")
@@ -231,6 +236,15 @@ class Endpoints:
         except HubError as error:
             raise HubError(f"{error} The bundled packs go on working: {list_names(sources.bundled_packs())}.") from None
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One program draws at a time, and people go first."""
+        with self._drawing:
+            patience = time.monotonic() + PAGE_SECONDS
+            while self._has_people() and time.monotonic() < patience:
+                time.sleep(0.02)
+            yield
+
     def _file(self, data: bytes, name: str) -> gr.FileData:
         return gr.FileData(path=self._shelf.put(data, name), orig_name=name, mime_type="image/png", size=len(data))
 
@@ -241,10 +255,15 @@ def add_endpoints(studios: Studios, finder: Finder) -> None:
     They have no limit of Gradio's: its queue is one for the page and all endpoints, and calls that wait in it would
     fill it for everybody. At most MAX_INSIDE of them wait for each other instead, in threads of their own.
     """
-    endpoints, doorway = Endpoints(studios, finder), Doorway(MAX_INSIDE)
+    app = get_blocks_context()
+
+    def has_people() -> bool:
+        return any(lane.queue for name, lane in list(app._queue.event_queue_per_concurrency_id.items()) if name != LANE)
+
+    endpoints, doorway = Endpoints(studios, finder, has_people), Doorway(MAX_INSIDE)
     for endpoint in (endpoints.edit, endpoints.sweep, endpoints.packs, endpoints.directions):
         name: str = endpoint.__name__
-        gr.api(announced(endpoint, doorway), api_name=name, concurrency_id="api", concurrency_limit=None)
+        gr.api(announced(endpoint, doorway), api_name=name, concurrency_id=LANE, concurrency_limit=None)
 
 
 def wants_mcp(asked: bool | None, environ: Mapping[str, str]) -> bool:

@@ -211,7 +211,8 @@ def strip_image(rows: Sequence[Row]) -> Image.Image:
     draw, font = ImageDraw.Draw(whole), ImageFont.load_default(13)
     for i, amount in enumerate(rows[0].amounts):
         middle = left + i * (size + STRIP_GAP) + size / 2
-        draw.text((middle, sheet.height + STRIP_LABEL / 2), signed(amount), INK, font, anchor="mm")
+        words = signed(amount).replace("−", "-")  # Pillow's font has no minus
+        draw.text((middle, sheet.height + STRIP_LABEL / 2), words, INK, font, anchor="mm")
     for i, row in enumerate(rows if left else ()):
         draw.text((left - 8, i * (size + STRIP_GAP) + size / 2), row.name, INK, font, anchor="rm")
     return whole

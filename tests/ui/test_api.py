@@ -32,7 +32,7 @@ from eigan.layers import LayerRange
 from eigan.recipe import PictureRecipe, read_png
 from eigan.render import Renderer, grid
 from eigan.reproduce import draw
-from eigan.ui import api
+from eigan.ui import api, build_app
 from eigan.ui.api import Doorway, Endpoints, announced, wants_mcp
 from eigan.ui.asked import class_of
 from eigan.ui.finding import Finder
@@ -251,6 +251,42 @@ def test_whoever_does_not_fit_in_is_told_at_once_and_the_rest_are_answered() -> 
         go.set()
         assert [future.result(20) for future in waiting] == [0, 1, 2]
     assert called(4) == 4, "places are given back"
+
+
+def test_people_go_first_but_a_program_is_not_forgotten(endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def has_people() -> bool:
+        asked.append(True)
+        return len(asked) < 5
+
+    monkeypatch.setattr(endpoints, "_has_people", has_people)
+    endpoints.edit("toy-words", 1)
+    assert len(asked) == 5, "it waits until nobody else does"
+    monkeypatch.setattr(endpoints, "_has_people", lambda: True)
+    monkeypatch.setattr(api, "PAGE_SECONDS", 0.1)
+    assert endpoints.sweep("toy-words", 1, "age")[1]
+
+
+def test_the_app_knows_when_people_wait(toy_bundles: Path) -> None:
+    made: list[Any] = []
+    wanted = Endpoints.__init__
+
+    def remember(self: Endpoints, *args: Any) -> None:
+        made.append(args[-1])
+        wanted(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Endpoints, "__init__", remember)
+        app = build_app()
+    (has_people,) = made
+    lanes: Any = app._queue.event_queue_per_concurrency_id
+    lanes["api"] = SimpleNamespace(queue=[1])
+    assert not has_people()
+    lanes["synth"] = SimpleNamespace(queue=[])
+    assert not has_people()
+    lanes["synth"].queue.append(1)
+    assert has_people()
 
 
 def test_a_place_is_given_back_when_a_call_fails() -> None:
