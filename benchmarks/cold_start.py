@@ -139,7 +139,7 @@ def main() -> None:
     print(
         f"answered after {summary['answered']:.2f} s, first picture after {summary['picture']:.2f} s (limit {LIMIT} s)"
     )
-    print(f"written to {options.result}")
+    print(f"processor time of the app until then {summary['cpu']:.2f} s; written to {options.result}")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ def test_from_checkpoint_to_shared_picture(name: str, tmp_path: Path) -> None:
     assert CONTACT_SHEET in render_previews(generator, pack, seeds=[0], max_tile=32)
 
     studio = Studios().open(str(tmp_path / "pack"))
-    plain = studio.recipe(3, 0.7, None, {})
-    moved = studio.recipe(3, 0.7, None, {pack.names[0]: 3.0})
+    plain = studio.complete(PictureRecipe("", 3, 0.7))
+    moved = studio.complete(PictureRecipe("", 3, 0.7, amounts={pack.names[0]: 3.0}))
     pictures = [np.asarray(studio.render(recipe)) for recipe in (plain, moved)]
     assert pictures[0].shape == (generator.resolution, generator.resolution, 3)
     assert (pictures[0] != pictures[1]).any()

@@ -18,8 +18,16 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(blocks("python")[0], "README.md", "exec"), {})
+    example = next(block for block in blocks("python") if "edited.png" in block)
+    exec(compile(example, "README.md", "exec"), {})
     assert Image.open(tmp_path / "edited.png").size == (64, 64)
+
+
+def test_the_call_of_the_app_is_one_of_those_that_are_run() -> None:
+    """tests/ui/test_api.py runs the examples of docs/api.md against the app."""
+    call = next(block for block in blocks("python") if "gradio_client" in block)
+    line = re.search(r"app\.predict\(.+?\)", call)
+    assert line is not None and line[0] in (ROOT / "docs" / "api.md").read_text()
 
 
 def test_the_commands_exist() -> None:

@@ -20,7 +20,6 @@ from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 import gradio as gr
 import numpy as np
-from gradio.context import get_blocks_context
 
 from eigan import sources
 from eigan.errors import EiganError, HubError, PackFormatError, list_names
@@ -37,7 +36,7 @@ R = TypeVar("R")
 MAX_INSIDE = 16  # calls that are answered or wait at any time; the next is told that the app is busy
 MAX_STRIP_PIXELS = 16 * 2**20
 SHELF_BYTES = 256 * 2**20  # of pictures made for programs: they do not push out those that people look at
-PAGE_SECONDS = 2.0  # that a call waits, at most, for people who wait for pictures
+PAGE_SECONDS = 1.0  # that a call waits, at most, for people who wait for pictures
 LANE = "api"
 BUSY = f"the app is busy: {MAX_INSIDE} other calls are being answered; call again in a few seconds"
 
@@ -249,13 +248,12 @@ class Endpoints:
         return gr.FileData(path=self._shelf.put(data, name), orig_name=name, mime_type="image/png", size=len(data))
 
 
-def add_endpoints(studios: Studios, finder: Finder) -> None:
-    """Put the endpoints into the current `gr.Blocks`.
+def add_endpoints(app: gr.Blocks, studios: Studios, finder: Finder) -> None:
+    """Put the endpoints into `app`, whose context is open.
 
     They have no limit of Gradio's: its queue is one for the page and all endpoints, and calls that wait in it would
     fill it for everybody. At most MAX_INSIDE of them wait for each other instead, in threads of their own.
     """
-    app = get_blocks_context()
 
     def has_people() -> bool:
         return any(lane.queue for name, lane in list(app._queue.event_queue_per_concurrency_id.items()) if name != LANE)

@@ -64,7 +64,7 @@ def build_app(pack: str | None = None, *, hosted: bool | None = None) -> gr.Bloc
         with tabs.open:
             opening = lay_out_opening(tabs.open, hosted=studios.hosted)
         listen_opening(desk, opening, finder)
-        add_endpoints(studios, finder)
+        add_endpoints(app, studios, finder)
     app.queue(max_size=MAX_QUEUE, default_concurrency_limit=4, api_open=False)
     return app
 

@@ -55,7 +55,7 @@ def test_take_screenshots_of_tabs(browser: Any, served: Served, tab: str, size: 
             page.get_by_role("button", name=press, exact=True).click()
         pictures = page.locator(shown)
         pictures.last.wait_for()
-        page.wait_for_function(f"[...document.querySelectorAll('{shown}')].every(e => e.complete !== false)")
+        page.wait_for_function(f"document.querySelector('{shown}').complete !== false")  # those below load when seen
         page.get_by_role("tab", name=tab).scroll_into_view_if_needed()
         page.evaluate("document.querySelector('#tabs').scrollIntoView({block: 'start'})" if size == "phone" else "0")
         page.screenshot(path=folder / f"{size}-{theme}-{tab.split()[0].lower()}.png")

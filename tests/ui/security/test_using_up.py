@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -141,3 +142,30 @@ def test_a_history_of_large_recipes_is_short() -> None:
     assert 2 <= len(history.steps) < 30
     assert sum(len(step.recipe) for step in history.steps) <= MAX_BYTES
     assert '"seed": 29' in history.here
+
+
+def test_whoever_opens_what_is_slow_holds_up_nobody_else(
+    space: Running, stranger: PageClient, pack: DirectionPack
+) -> None:
+    stranger.move(moving=False, amounts={pack.names[0]: 1.0})
+    space.hub.store.push("slow/pack", pack_files(replace(pack, source="", revision=""), {}), tag="v1.0.0")
+    space.hub.fault("slow/pack", delay=20.0, times=8)
+    others = [PageClient(space.url, config=stranger.config) for _ in range(4)]
+    for other in others:
+        other.arrive()
+        other["picker"] = "slow/pack@v1.0.0"
+    try:
+        with ThreadPoolExecutor(len(others)) as pool:
+            opening = [pool.submit(other.run, other.event_of("load", "click")) for other in others]
+            somebody = PageClient(space.url, config=stranger.config)
+            somebody.arrive()
+            stranger.run(stranger.event_of("undo", "click"))
+            stranger.move(moving=False, amounts={pack.names[0]: 2.0})
+            assert call(space, "edit", pack=pack.source, seed=3)[0] == "complete"
+            assert not any(future.done() for future in opening), "they came first all the same"
+            for other in others:
+                other.http.close()
+            for future in opening:
+                future.exception(60)
+    finally:
+        space.hub.faults.clear()
