@@ -13,7 +13,7 @@ from eigan.ui import limits, scripts
 from eigan.ui.api import add_endpoints, wants_mcp
 from eigan.ui.compare import lay_out_compare, listen_compare
 from eigan.ui.compose import lay_out_compose, listen_compose
-from eigan.ui.desk import IN_BROWSER, MOVE, OPEN, Desk
+from eigan.ui.desk import ARRIVE, IN_BROWSER, MOVE, OPEN, STEP, Desk
 from eigan.ui.editor import Editor, Prepared, Scene, Updates, plainly
 from eigan.ui.explore import lay_out_explore, listen_explore
 from eigan.ui.finding import Finder
@@ -116,7 +116,7 @@ def _listen_for_openings(app: gr.Blocks, desk: Desk) -> None:
     def prepare_picture(path: str) -> Prepared:
         return editor.prepare_picture(Path(path))
 
-    app.load(arrive, None, page.everything, show_progress="hidden", **OPEN)
+    app.load(arrive, None, page.everything, show_progress="hidden", **ARRIVE)
     inputs = [page.picker, page.seed, page.psi, page.class_index, page.noise]
     settle = scripts.bring_within(inputs.index(page.psi), len(inputs))
     chosen = gr.on(
@@ -179,9 +179,9 @@ def _listen_for_history(desk: Desk) -> None:
         return gr.skip() if chosen is None else (chosen, 1)
 
     for button, by in ((page.undo, -1), (page.redo, 1)):
-        desk.go(button.click(step(by), page.history, page.prepared, show_progress="hidden", **OPEN))
-    desk.go(page.strip.select(jump, page.history, page.prepared, show_progress="hidden", **OPEN))
+        desk.go(button.click(step(by), page.history, page.prepared, show_progress="hidden", **STEP))
+    desk.go(page.strip.select(jump, page.history, page.prepared, show_progress="hidden", **STEP))
     clicked = page.picture.select(
-        pick, [*desk.standing, *desk.view], [page.prepared, page.count], show_progress="hidden", **OPEN
+        pick, [*desk.standing, *desk.view], [page.prepared, page.count], show_progress="hidden", **STEP
     )
     desk.go(clicked)

@@ -21,7 +21,10 @@ MOVE: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
+# What may wait for the Hub; then what seldom does, so that whoever opens something slow does not hold up the others.
 OPEN: dict[str, Any] = {"concurrency_id": "open", "concurrency_limit": 2, "api_visibility": "private"}
+ARRIVE: dict[str, Any] = OPEN | {"concurrency_id": "arrive", "concurrency_limit": 6}
+STEP: dict[str, Any] = OPEN | {"concurrency_id": "step", "concurrency_limit": 4}
 IN_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
