@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from tests.ui.serving import Running
 
 CANARY = "canary-5b1f0c7d"  # in files and in the environment; in no answer
 TOKEN = "hf_alice"  # of the machine's owner
-MARKERS = Path("/tmp/eigan-pwned")  # where hostile files leave theirs, if they run
+MARKERS = Path("/tmp/eigan-pwned")  # where the shared set of hostile files leaves its own, if they run
+OWN_MARKER = Path(tempfile.gettempdir()) / f"eigan-pwned-{os.getpid()}"  # where this process's files do
 SECRETS = (CANARY, TOKEN, "root:x:0", "[build-system]")
 MIB = 2**20
 

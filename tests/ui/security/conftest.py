@@ -14,7 +14,7 @@ from benchmarks.page_client import PageClient
 from eigan import sources
 from eigan.pack import DirectionPack
 from eigan.ui.links import DEFAULT_PSI, DEFAULT_SEED
-from tests.ui.security.attempts import CANARY, MARKERS, TOKEN, Trap
+from tests.ui.security.attempts import CANARY, MARKERS, OWN_MARKER, TOKEN, Trap
 from tests.ui.serving import SPACE, Running, serving
 from tests.ui.visitor import render_directly
 
@@ -79,6 +79,8 @@ def stranger(space: Running, pack: DirectionPack) -> Iterator[PageClient]:
 def nothing_runs() -> Iterator[None]:
     """No file of a stranger's is run, whatever the test tries."""
     shutil.rmtree(MARKERS, ignore_errors=True)
+    OWN_MARKER.unlink(missing_ok=True)
     yield
     ran = sorted(path.name for path in MARKERS.iterdir()) if MARKERS.exists() else []
     assert ran == []
+    assert not OWN_MARKER.exists()

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import struct
 import zlib
 from dataclasses import replace
@@ -21,7 +20,7 @@ from eigan.format import pack_files
 from eigan.pack import DirectionPack
 from eigan.recipe import PNG_KEY
 from tests.ui.conftest import REPOSITORY
-from tests.ui.security.attempts import MARKERS, MIB, attempt, call, events
+from tests.ui.security.attempts import MIB, OWN_MARKER, attempt, call, events
 from tests.ui.serving import Running
 
 STRANGERS = Path(os.environ.get("EIGAN_HOSTILE", REPOSITORY.parent / "shared/hostile"))
@@ -31,7 +30,7 @@ MOST = 4 * MIB  # of a file that is tried
 
 class Bomb:
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"mkdir -p {MARKERS}; touch {MARKERS}/PWNED-own",)
+        return os.system, (f"touch '{OWN_MARKER}'",)
 
 
 def hostile_files(*suffixes: str) -> list[tuple[str, bytes]]:
@@ -44,8 +43,8 @@ def hostile_files(*suffixes: str) -> list[tuple[str, bytes]]:
 
 def test_the_marker_appears_where_the_pickle_is_trusted() -> None:
     pickle.loads(pickle.dumps(Bomb()))
-    assert (MARKERS / "PWNED-own").exists()
-    shutil.rmtree(MARKERS)
+    assert OWN_MARKER.exists()
+    OWN_MARKER.unlink()
 
 
 def test_weights_on_the_hub_run_nothing(space: Running, stranger: PageClient, pack: DirectionPack) -> None:
